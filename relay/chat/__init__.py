@@ -1,0 +1,1 @@
+"""What a chat is: requests, turns, events, prompts, model names. Pure data and plain functions."""

@@ -1,0 +1,28 @@
+"""Messages -> one prompt, for sites that take a single text per turn. Plain words, no tags, nothing trimmed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from relay.chat.request import Attachment, Message
+
+LABELS = {"user": "User", "assistant": "Assistant", "tool": "Tool result"}
+
+
+def flatten(messages: Sequence[Message]) -> str:
+    """One text of a whole history. A single user message arrives exactly as it was written."""
+    system = [message.text for message in messages if message.role == "system" and message.text]
+    turns = [message for message in messages if message.role != "system"]
+    if len(turns) == 1 and turns[0].role == "user":
+        return "\n\n".join([*system, turns[0].text])
+    said = [f"{LABELS[turn.role]}{f' ({turn.name})' if turn.name else ''}: {turn.text}" for turn in turns]
+    return "\n\n".join([*system, *said])
+
+
+def attachments(messages: Sequence[Message]) -> tuple[Attachment, ...]:
+    """Every file of the history, each once, in order."""
+    seen: dict[bytes, Attachment] = {}
+    for message in messages:
+        for attachment in message.attachments:
+            seen.setdefault(attachment.data, attachment)
+    return tuple(seen.values())

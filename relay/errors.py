@@ -1,0 +1,213 @@
+"""Everything that can go wrong, as one tree.
+
+    RelayError
+    ├── BadRequest            400 invalid_request_error
+    │   ├── ContextTooLong    400 context_length_exceeded
+    │   └── ContentRefused    400 content_filter
+    ├── Unauthorized          401 invalid_api_key
+    ├── Forbidden             403 (foreign Origin or Host)
+    ├── UnknownModel          404 model_not_found
+    ├── ConversationNotFound  404 conversation_not_found
+    ├── TooLarge              413 request_too_large
+    ├── RateLimited           429 rate_limit_exceeded
+    │   └── QueueFull         429 queue_full
+    ├── NoAccount             503 no_account_available
+    │   ├── LoginNeeded       503 login_needed
+    │   └── ChallengeNeeded   503 challenge_needed
+    ├── SiteClosed            503 site_closed
+    ├── SiteUnavailable       502 site_unavailable
+    │   ├── SiteError         502 site_error (the site itself reported a failure)
+    │   └── CutAnswer         502 answer_cut
+    ├── SiteChanged           502 site_changed
+    │   └── BadFrame          502 site_changed (bytes that are not the framing they should be)
+    ├── BrowserFault          502 browser_fault
+    └── ClockRanOut           504
+        ├── FirstByteTimeout  504 first_byte_timeout
+        ├── IdleTimeout       504 idle_timeout
+        └── TotalTimeout      504 total_timeout
+
+`refused=True` means: the site provably did not accept the prompt, so another driver or another
+account may be tried. It is never set after the first event of an answer, nor for a time-out.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class RelayError(Exception):
+    """Base of the tree. `message` is one or two sentences: what happened, what a person can do."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+    code: ClassVar[str] = "internal_error"
+    retryable: ClassVar[bool] = False
+    """Whether the same request may succeed if merely sent again (else `x-should-retry: false`)."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        retry_after_s: float | None = None,
+        refused: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+        self.refused = refused
+
+
+class BadRequest(RelayError):
+    """The request is malformed or asks for something that cannot be done."""
+
+    status, type, code = 400, "invalid_request_error", "invalid_request"
+
+
+class ContextTooLong(BadRequest):
+    """The prompt exceeds what the site takes; nothing was sent."""
+
+    code = "context_length_exceeded"
+
+
+class ContentRefused(BadRequest):
+    """The site refused the content before answering anything."""
+
+    code = "content_filter"
+
+
+class Unauthorized(RelayError):
+    """No valid key."""
+
+    status, type, code = 401, "invalid_request_error", "invalid_api_key"
+
+
+class Forbidden(RelayError):
+    """A foreign Origin, or a Host that is not ours."""
+
+    status, type, code = 403, "invalid_request_error", "forbidden"
+
+
+class UnknownModel(RelayError):
+    """No site offers the model."""
+
+    status, type, code = 404, "invalid_request_error", "model_not_found"
+
+
+class ConversationNotFound(RelayError):
+    """An explicit conversation that is gone."""
+
+    status, type, code = 404, "invalid_request_error", "conversation_not_found"
+
+
+class TooLarge(RelayError):
+    """The request body or a file is too big."""
+
+    status, type, code = 413, "invalid_request_error", "request_too_large"
+
+
+class RateLimited(RelayError):
+    """The site limits this account; `retry_after_s` where the site tells."""
+
+    status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
+    retryable = True
+
+
+class QueueFull(RateLimited):
+    """The relay's own queue is full."""
+
+    code = "queue_full"
+
+
+class NoAccount(RelayError):
+    """No account of the site may take a chat."""
+
+    status, code = 503, "no_account_available"
+
+
+class LoginNeeded(NoAccount):
+    """The account's login is dead (expired, or downgraded to a guest)."""
+
+    code = "login_needed"
+
+
+class ChallengeNeeded(NoAccount):
+    """The site shows a challenge that only the owner may solve."""
+
+    code = "challenge_needed"
+
+
+class SiteClosed(RelayError):
+    """The site has shut down for good."""
+
+    status, code = 503, "site_closed"
+
+
+class SiteUnavailable(RelayError):
+    """The site cannot be reached, or answers 5xx."""
+
+    status, code = 502, "site_unavailable"
+    retryable = True
+
+
+class SiteError(SiteUnavailable):
+    """The site reported a failure of its own, in the answer or around it."""
+
+    code = "site_error"
+
+
+class CutAnswer(SiteUnavailable):
+    """The answer ended without its end mark."""
+
+    code = "answer_cut"
+
+
+class SiteChanged(RelayError):
+    """The site answered in a form that the adapter does not know."""
+
+    status, code = 502, "site_changed"
+
+    def __init__(self, expected: str, found: str, *, refused: bool = False) -> None:
+        super().__init__(
+            f"The site has changed: expected {expected}, found {found[:300]}. "
+            "Run `relay doctor` for that site; an update of relay or a selector overlay may be needed.",
+            refused=refused,
+        )
+        self.expected = expected
+        self.found = found[:300]
+
+
+class BadFrame(SiteChanged):
+    """Bytes that break the framing they should be in."""
+
+
+class BrowserFault(RelayError):
+    """A renderer, the browser or its driver died or hung under the chat."""
+
+    status, code = 502, "browser_fault"
+    retryable = True
+
+
+class ClockRanOut(RelayError):
+    """One of the three clocks of an answer."""
+
+    status, code = 504, "total_timeout"
+
+
+class FirstByteTimeout(ClockRanOut):
+    """The site accepted the prompt (or may have) and sent nothing."""
+
+    code = "first_byte_timeout"
+
+
+class IdleTimeout(ClockRanOut):
+    """The answer stalled."""
+
+    code = "idle_timeout"
+
+
+class TotalTimeout(ClockRanOut):
+    """The answer took longer than the total clock allows."""
+
+    code = "total_timeout"

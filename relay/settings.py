@@ -1,0 +1,175 @@
+"""Settings: `RELAY_*` environment, `.env` and `relay.toml`, all by the same names (nested with `__`)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from platformdirs import user_data_path
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+Clock = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Group(BaseModel):
+    """A nested group: an unknown name is an error, so that a typo is not silently ignored."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class BrowserSettings(Group):
+    """How Chromium is found and run."""
+
+    executable: Path | None = Field(None, description="Chromium's executable; found by itself when unset")
+    mode: Literal["shell", "new", "headed"] = Field("shell", description="headless shell, full headless, or a display")
+    cdp_url: str | None = Field(None, description="use a remote Chromium at this DevTools address")
+    max_open_tabs: int = Field(16, ge=1, le=1000, description="pages open at once, over all accounts")
+    memory_mib: int | None = Field(None, ge=64, description="memory budget of the browser in MiB")
+    sandbox: bool = Field(True, description="Chromium's own sandbox; as root only false works")
+    direct_cdp: bool | Literal["auto"] = Field(
+        "auto", description="byte path over a debug port on loopback (auto: on in the image, off elsewhere)"
+    )
+    host_rules: str | None = Field(None, description="Chromium's --host-resolver-rules; for replicas")
+    trusted_spki: str | None = Field(None, description="Chromium's --ignore-certificate-errors-spki-list; for replicas")
+
+    @property
+    def direct(self) -> bool:
+        """Whether the byte path takes the debug port."""
+        return os.environ.get("RELAY_IN_IMAGE") == "1" if self.direct_cdp == "auto" else self.direct_cdp
+
+
+class QueueSettings(Group):
+    """The bounded queue before the pool."""
+
+    max_waiting: int = Field(256, ge=1, le=100_000, description="requests waiting; more get 429")
+    max_wait_s: Clock = Field(300, description="seconds a request waits for a free tab")
+
+
+class Clocks(Group):
+    """The three clocks of an answer, in seconds."""
+
+    first_byte_s: Clock = Field(90, description="seconds until the site's first sign of an answer")
+    idle_s: Clock = Field(60, description="seconds between two signs of progress")
+    total_s: Clock = Field(900, description="seconds for the whole answer")
+
+
+class ClockOverrides(Group):
+    """Clocks of one site; what is unset is the site's own or the general one."""
+
+    first_byte_s: Clock | None = None
+    idle_s: Clock | None = None
+    total_s: Clock | None = None
+
+
+class SiteSettings(Group):
+    """What can be set for one site (`RELAY_SITES__<ID>__…`)."""
+
+    drivers: Annotated[list[str] | None, NoDecode] = Field(None, description="ordered drivers, e.g. fetch,screen,dom")
+    clocks: ClockOverrides = ClockOverrides()
+    mode: Literal["shell", "new", "headed"] | None = Field(None, description="browser mode of this site")
+
+    @field_validator("drivers", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return split_list(value)
+
+
+def split_list(value: Any) -> Any:
+    """Take `a,b`, a JSON-looking `["a","b"]` or a real list."""
+    if isinstance(value, str):
+        return [part.strip().strip("\"'") for part in value.strip("[] ").split(",") if part.strip().strip("\"'")]
+    return value
+
+
+def default_home() -> Path:
+    """The current folder if it holds `browser_profiles/`, else the platform's user data folder."""
+    here = Path.cwd()
+    return here if (here / "browser_profiles").is_dir() else user_data_path("relay", appauthor=False)
+
+
+class Settings(BaseSettings):
+    """Everything a person can set. `relay serve --help` and `docs/settings.md` are made from this model."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RELAY_",
+        env_nested_delimiter="__",
+        env_file=".env",
+        extra="ignore",
+        populate_by_name=True,
+        validate_default=True,
+    )
+
+    home: Path = Field(
+        default_factory=default_home, description="holds browser_profiles/, relay.db, relay.toml, sites/"
+    )
+    host: str = Field("127.0.0.1", description="address to listen on; anything but loopback needs an API key")
+    port: int = Field(9999, ge=0, le=65535, description="TCP port")
+    api_keys: Annotated[list[SecretStr], NoDecode] = Field([], description="comma-separated static API keys")
+    cors_origins: Annotated[list[str] | None, NoDecode] = Field(
+        None, description="allowed origins, comma-separated; * with keys, none without"
+    )
+    allowed_hosts: Annotated[list[str] | None, NoDecode] = Field(
+        None, description="Host names to answer to beside loopback and IP addresses; * = any (so beyond loopback)"
+    )
+    token_passthrough: bool | None = Field(None, description="take site tokens as Bearer; true on loopback")
+    commit_after_s: float = Field(
+        5, ge=0, le=60, description="seconds a stream's status line waits for the first event"
+    )
+    keep_alive_s: float = Field(10, gt=0, le=60, description="seconds between keep-alive comments")
+    max_body_mib: int = Field(32, ge=1, le=1024, description="largest request body in MiB")
+    sources: Literal["annotations", "list"] = Field("annotations", description="list also appends a source list")
+    fetch_urls: Literal["none", "public", "any"] = Field("public", description="who may be fetched for image_url")
+    browser: BrowserSettings = BrowserSettings()
+    queue: QueueSettings = QueueSettings()
+    clocks: Clocks = Clocks()
+    sites: dict[str, SiteSettings] = {}
+    log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="log level")
+
+    @field_validator("api_keys", "cors_origins", "allowed_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return split_list(value)
+
+    @field_validator("sites")
+    @classmethod
+    def _lower(cls, value: dict[str, SiteSettings]) -> dict[str, SiteSettings]:
+        return {key.lower().replace("_", "-"): site for key, site in value.items()}
+
+    @property
+    def profiles(self) -> Path:
+        """The folder of all accounts."""
+        return self.home / "browser_profiles"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether the server listens on loopback only."""
+        return self.host in {"127.0.0.1", "::1", "localhost"}
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, `.env`, and last `relay.toml` of the home folder."""
+        home = Path(os.environ.get("RELAY_HOME") or init_settings().get("home") or default_home())
+        toml = TomlConfigSettingsSource(settings_cls, home / "relay.toml")
+        return init_settings, env_settings, dotenv_settings, toml
+
+    def clocks_for(self, site: str, own: Clocks | None = None) -> Clocks:
+        """The clocks of one site: its setting, else the site's own, else the general ones."""
+        merged = (own or self.clocks).model_dump()
+        if site in self.sites:
+            merged |= self.sites[site].clocks.model_dump(exclude_none=True)
+        return Clocks(**merged)

@@ -1,0 +1,1 @@
+"""Framings: bytes in, records out. Pure, incremental, bounded."""
