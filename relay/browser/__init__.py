@@ -1,0 +1,1 @@
+"""Chromium: launch, contexts, tabs, in-page fetch, the page's own traffic, the screen."""

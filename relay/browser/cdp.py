@@ -1,0 +1,256 @@
+"""The byte path: one small interface over Playwright's pipe and over a direct DevTools socket.
+
+The socket has about a third of the pipe's p99, but any local user can reach its port, so it is a setting
+(`RELAY_BROWSER__DIRECT_CDP`). Child targets (workers, cross-origin frames) are reached without flattened
+sessions (`Target.sendMessageToTarget`), because Playwright's sessions do not route flattened ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import websockets
+from loguru import logger
+from playwright.async_api import CDPSession
+from playwright.async_api import Error as PlaywrightError
+
+from relay.errors import BrowserFault
+
+Params = dict[str, Any]
+Listener = Callable[[Params], None]
+DEAD_MARKS = ("closed", "crashed", "Connection closed", "Session with given id not found", "disconnected")
+
+
+class CdpError(Exception):
+    """The browser refused a command (its own words)."""
+
+
+class CdpSession(ABC):
+    """A DevTools session with one target."""
+
+    def __init__(self) -> None:
+        self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
+
+    def on(self, event: str, listener: Listener) -> None:
+        """Call `listener(params)` for each `event`, in the order of arrival."""
+        self._listeners[event].append(listener)
+
+    def off(self, event: str, listener: Listener) -> None:
+        """Stop calling `listener`."""
+        self._listeners[event].remove(listener)
+
+    def emit(self, event: str, params: Params) -> None:
+        """Hand an event to its listeners; one that fails does not stop the others."""
+        for listener in tuple(self._listeners.get(event, ())):
+            try:
+                listener(params)
+            except Exception:
+                logger.opt(exception=True).error("a listener of {} failed", event)
+
+    @abstractmethod
+    async def command(self, method: str, params: Params) -> Params:
+        """Send one command and wait for its answer, without a clock."""
+
+    @abstractmethod
+    async def detach(self) -> None:
+        """End the session; the target lives on."""
+
+    async def send(self, method: str, params: Params | None = None, *, timeout_s: float = 15) -> Params:
+        """Send one command. Raises CdpError when refused, BrowserFault when dead or out of time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self.command(method, params or {})
+        except TimeoutError:
+            raise BrowserFault(f"The page did not answer {method} within {timeout_s:g} s; it hangs.") from None
+
+    def post(self, method: str, params: Params | None = None) -> asyncio.Task[None]:
+        """Send one command and do not wait; a refusal is only logged."""
+        return asyncio.get_running_loop().create_task(self._post(method, params))
+
+    async def _post(self, method: str, params: Params | None) -> None:
+        try:
+            await self.send(method, params)
+        except (CdpError, BrowserFault) as error:
+            logger.debug("{} came to nothing: {}", method, error)
+
+    def child(self, session_id: str) -> ChildSession:
+        """The session of a target that this one auto-attached."""
+        return ChildSession(self, session_id)
+
+
+def dead_or_refused(message: str) -> Exception:
+    """Tell a dead target from a refused command by the browser's words."""
+    if any(mark in message for mark in DEAD_MARKS):
+        return BrowserFault(f"The page or the browser died under the chat ({message.splitlines()[0][:120]}).")
+    return CdpError(message.splitlines()[0][:300])
+
+
+class PipeSession(CdpSession):
+    """Playwright's own session, over the browser's pipe."""
+
+    def __init__(self, session: CDPSession) -> None:
+        super().__init__()
+        self._session = session
+        self._hooked: set[str] = set()
+
+    def on(self, event: str, listener: Listener) -> None:
+        super().on(event, listener)
+        if event not in self._hooked:
+            self._hooked.add(event)
+            self._session.on(event, lambda params: self.emit(event, params))
+
+    async def command(self, method: str, params: Params) -> Params:
+        try:
+            return dict(await self._session.send(method, params) or {})
+        except PlaywrightError as error:
+            raise dead_or_refused(error.message) from None
+
+    async def detach(self) -> None:
+        try:
+            await self._session.detach()
+        except PlaywrightError as error:
+            logger.debug("detach: {}", error.message)
+
+
+class _Correlated(CdpSession):
+    """Commands and answers matched by number, for transports that carry bare messages."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Params]] = {}
+
+    @abstractmethod
+    async def write(self, message: Params) -> None:
+        """Put one message on the transport."""
+
+    async def command(self, method: str, params: Params) -> Params:
+        number = next(self._numbers)
+        future: asyncio.Future[Params] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        try:
+            await self.write({"id": number, "method": method, "params": params})
+            return await future
+        finally:
+            del self._waiting[number]
+
+    def receive(self, message: Params) -> None:
+        """Take one message from the transport."""
+        if "id" not in message:
+            self.emit(message["method"], message.get("params", {}))
+            return
+        future = self._waiting.get(message["id"])
+        if future is None or future.done():
+            return
+        if "error" in message:
+            future.set_exception(dead_or_refused(message["error"].get("message", "no reason given")))
+        else:
+            future.set_result(message.get("result", {}))
+
+    def fail(self, reason: str) -> None:
+        """The transport is gone: every waiting command fails."""
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(BrowserFault(reason))
+
+
+class ChildSession(_Correlated):
+    """A worker or a cross-origin frame, by messages wrapped in its parent's session."""
+
+    def __init__(self, parent: CdpSession, session_id: str) -> None:
+        super().__init__()
+        self.parent = parent
+        self.session_id = session_id
+        parent.on("Target.receivedMessageFromTarget", self._on_message)
+        parent.on("Target.detachedFromTarget", self._on_detached)
+
+    async def write(self, message: Params) -> None:
+        await self.parent.command(
+            "Target.sendMessageToTarget", {"sessionId": self.session_id, "message": json.dumps(message)}
+        )
+
+    def _on_message(self, params: Params) -> None:
+        if params["sessionId"] == self.session_id:
+            self.receive(json.loads(params["message"]))
+
+    def _on_detached(self, params: Params) -> None:
+        if params["sessionId"] == self.session_id:
+            self.close()
+
+    def close(self) -> None:
+        """The target is gone."""
+        self.parent.off("Target.receivedMessageFromTarget", self._on_message)
+        self.parent.off("Target.detachedFromTarget", self._on_detached)
+        self.fail("A worker or frame of the page went away.")
+        self.emit("detached", {})
+
+    async def detach(self) -> None:
+        self.close()
+
+
+class SocketSession(_Correlated):
+    """A flattened session on the direct socket."""
+
+    def __init__(self, socket: DevToolsSocket, session_id: str) -> None:
+        super().__init__()
+        self.socket = socket
+        self.session_id = session_id
+
+    async def write(self, message: Params) -> None:
+        message["sessionId"] = self.session_id
+        await self.socket.write(message)
+
+    async def detach(self) -> None:
+        self.socket.sessions.pop(self.session_id, None)
+        await self.socket.post("Target.detachFromTarget", {"sessionId": self.session_id})
+
+
+class DevToolsSocket(_Correlated):
+    """One WebSocket to the browser, shared by the sessions of all its tabs."""
+
+    def __init__(self, socket: websockets.ClientConnection) -> None:
+        super().__init__()
+        self._socket = socket
+        self.sessions: dict[str, SocketSession] = {}
+        self._pump = asyncio.create_task(self._read())
+
+    @classmethod
+    async def connect(cls, address: str) -> DevToolsSocket:
+        """Open the browser's own endpoint (`ws://127.0.0.1:<port>/devtools/browser/<id>`)."""
+        return cls(await websockets.connect(address, max_size=None, compression=None, ping_interval=None))
+
+    async def write(self, message: Params) -> None:
+        try:
+            await self._socket.send(json.dumps(message))
+        except websockets.ConnectionClosed:
+            raise BrowserFault("The browser closed its debugging socket.") from None
+
+    async def attach(self, target_id: str) -> SocketSession:
+        """A session of our own with a page."""
+        reply = await self.send("Target.attachToTarget", {"targetId": target_id, "flatten": True})
+        session = SocketSession(self, reply["sessionId"])
+        self.sessions[session.session_id] = session
+        return session
+
+    async def _read(self) -> None:
+        try:
+            async for text in self._socket:
+                message = json.loads(text)
+                target = self.sessions.get(message["sessionId"]) if "sessionId" in message else self
+                if target is not None:
+                    target.receive(message)
+        except websockets.ConnectionClosed as error:
+            logger.debug("the browser's debugging socket closed: {}", error)
+        finally:
+            for session in (self, *self.sessions.values()):
+                session.fail("The browser closed its debugging socket.")
+
+    async def detach(self) -> None:
+        await self._socket.close()
+        await self._pump

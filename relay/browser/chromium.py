@@ -1,0 +1,189 @@
+"""Chromium: launched once, a context per account, tabs on demand."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+from loguru import logger
+from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
+from playwright.async_api import Error as PlaywrightError
+
+from relay.browser.cdp import CdpSession, DevToolsSocket, PipeSession
+from relay.browser.executable import find
+from relay.browser.tab import Tab
+from relay.errors import BrowserFault
+from relay.settings import BrowserSettings
+
+ARGUMENTS = ("--disable-quic", "--no-first-run", "--disable-component-update", "--disable-sync")
+"""No calls but to the sites; nothing here hides that the browser is driven."""
+
+State = Mapping[str, Any]
+"""Playwright's storage state: cookies, and origins with localStorage and IndexedDB."""
+
+
+class Context:
+    """The browser context that is logged in as one account."""
+
+    def __init__(self, chromium: Chromium, context: BrowserContext) -> None:
+        self._chromium = chromium
+        self._context = context
+        self.closed = False
+        context.on("close", self._on_close)
+
+    def __repr__(self) -> str:
+        return f"<Context pages={len(self._context.pages)} {'closed' if self.closed else 'open'}>"
+
+    def _on_close(self, _: Any) -> None:
+        self.closed = True
+
+    async def tab(self) -> Tab:
+        """Open a page. Raises BrowserFault."""
+        try:
+            page = await self._context.new_page()
+            return await Tab.attach(page, await self._chromium.session(self._context, page))
+        except PlaywrightError as error:
+            raise BrowserFault(f"No page could be opened ({error.message.splitlines()[0][:200]}).") from None
+
+    async def state(self) -> State:
+        """Cookies, localStorage and IndexedDB as they are now."""
+        try:
+            return dict(await self._context.storage_state(indexed_db=True))
+        except PlaywrightError as error:
+            raise BrowserFault(f"The account's state could not be read ({error.message.splitlines()[0]}).") from None
+
+    async def close(self) -> None:
+        """Close the context and its pages."""
+        with suppress(PlaywrightError):
+            await self._context.close()
+        self.closed = True
+
+
+class Chromium:
+    """One browser process tree. `on_gone` is called once when it died without being asked to."""
+
+    def __init__(self, settings: BrowserSettings, on_gone: Callable[[], None] | None = None) -> None:
+        self._settings = settings
+        self._on_gone = on_gone
+        self._playwright: Playwright | None = None
+        self._browser: Browser | None = None
+        self._socket: DevToolsSocket | None = None
+        self._stopping = False
+        self.version = ""
+
+    def __repr__(self) -> str:
+        path = "socket" if self._socket else "pipe"
+        return f"<Chromium {self.version or 'stopped'} {self._settings.mode} by {path}>"
+
+    @property
+    def alive(self) -> bool:
+        """Whether the browser can be used."""
+        return self._browser is not None and self._browser.is_connected()
+
+    async def start(self) -> None:
+        """Launch the browser. Raises BrowserFault that says what to install or to set."""
+        self._stopping = False
+        self._playwright = await async_playwright().start()
+        try:
+            await (self._connect if self._settings.cdp_url else self._launch)(self._playwright)
+        except PlaywrightError as error:
+            await self.stop()
+            raise BrowserFault(f"Chromium did not start: {' '.join(error.message.split())[:600]}") from None
+        except BaseException:
+            await self.stop()
+            raise
+        assert self._browser is not None
+        self.version = self._browser.version
+        self._browser.on("disconnected", self._on_disconnected)
+
+    async def _connect(self, playwright: Playwright) -> None:
+        assert self._settings.cdp_url is not None
+        self._browser = await playwright.chromium.connect_over_cdp(self._settings.cdp_url)
+
+    async def _launch(self, playwright: Playwright) -> None:
+        settings = self._settings
+        executable = find(settings.executable, Path(playwright.chromium.executable_path), settings.mode)
+        arguments = [*ARGUMENTS]
+        if settings.host_rules:
+            arguments.append(f"--host-resolver-rules={settings.host_rules}")
+        if settings.trusted_spki:
+            arguments.append(f"--ignore-certificate-errors-spki-list={settings.trusted_spki}")
+        port = _free_port() if settings.direct else 0
+        if port:
+            arguments.append(f"--remote-debugging-port={port}")
+        sandbox = settings.sandbox
+        if sandbox and hasattr(os, "geteuid") and os.geteuid() == 0:
+            logger.warning("running as root: Chromium's own sandbox is off. Run relay as an ordinary user to have it.")
+            sandbox = False
+        logger.info("starting {} ({})", executable, settings.mode)
+        self._browser = await playwright.chromium.launch(
+            executable_path=executable,
+            headless=settings.mode != "headed",
+            args=arguments,
+            chromium_sandbox=sandbox,
+            handle_sigint=False,
+            handle_sigterm=False,
+            handle_sighup=False,
+        )
+        if port:
+            self._socket = await DevToolsSocket.connect(await _endpoint(port))
+
+    def _on_disconnected(self, _: Any) -> None:
+        if not self._stopping and self._on_gone is not None:
+            self._on_gone()
+
+    async def session(self, context: BrowserContext, page: Any) -> CdpSession:
+        """A DevTools session with a page, by the byte path that is set."""
+        pipe = PipeSession(await context.new_cdp_session(page))
+        if self._socket is None:
+            return pipe
+        target = (await pipe.send("Target.getTargetInfo"))["targetInfo"]["targetId"]
+        await pipe.detach()
+        return await self._socket.attach(target)
+
+    async def context(self, state: State | None = None, **options: Any) -> Context:
+        """A context restored from state. `options` are Playwright's (proxy, locale, timezone_id, viewport)."""
+        if self._browser is None:
+            raise BrowserFault("The browser is not running.")
+        try:
+            made = await self._browser.new_context(storage_state=state, **options)  # type: ignore[arg-type]
+        except PlaywrightError as error:
+            raise BrowserFault(f"No context could be made ({error.message.splitlines()[0][:200]}).") from None
+        return Context(self, made)
+
+    async def stop(self) -> None:
+        """End the browser and its driver."""
+        self._stopping = True
+        if self._socket is not None:
+            with suppress(BrowserFault, OSError):
+                await self._socket.detach()
+        for end in (self._browser and self._browser.close, self._playwright and self._playwright.stop):
+            if end:
+                try:
+                    await asyncio.wait_for(end(), 15)
+                except (PlaywrightError, TimeoutError) as error:
+                    logger.debug("while stopping the browser: {}", error)
+        self._browser = self._playwright = self._socket = None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _endpoint(port: int) -> str:
+    """The browser's own WebSocket address, asked of its debugging port."""
+    async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(10):
+        while True:
+            try:
+                reply = await client.get(f"http://127.0.0.1:{port}/json/version")
+                return str(reply.json()["webSocketDebuggerUrl"])
+            except httpx.TransportError:
+                await asyncio.sleep(0.02)  # the port opens a moment after the pipe does

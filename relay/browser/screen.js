@@ -1,0 +1,166 @@
+// Runs in an isolated world: it shares the page's DOM and events, not its globals (so React's patched value
+// setter is not ours, and el.value = text is the native one). A candidate is {css, text?}; order is preference.
+(post, files, markdown) => {
+  const INTERVAL_MS = 15;
+  const watching = new Map();
+
+  const visible = element => {
+    if (element.matches("input[type=file]")) return true;
+    return element.checkVisibility ? element.checkVisibility() : element.getClientRects().length > 0;
+  };
+  const said = element => (element.innerText ?? element.textContent ?? "").trim();
+  const matching = candidates => {
+    for (const { css, text } of candidates) {
+      const found = [...document.querySelectorAll(css)].filter(
+        element => visible(element) && (!text || said(element) === text),
+      );
+      if (found.length) return found;
+    }
+    return [];
+  };
+  const enabled = element =>
+    !element.disabled && element.getAttribute("aria-disabled") !== "true" && !element.closest("[inert]");
+
+  // Resolves with the first non-empty value of look(); with null when the clock ran out.
+  const until = (look, timeoutMs) => {
+    const first = look();
+    if (first) return first;
+    return new Promise(resolve => {
+      const watcher = new MutationObserver(check);
+      const timer = setInterval(check, INTERVAL_MS);
+      const end = performance.now() + timeoutMs;
+      function check() {
+        const value = look();
+        if (!value && performance.now() < end) return;
+        watcher.disconnect();
+        clearInterval(timer);
+        resolve(value || null);
+      }
+      watcher.observe(document, { subtree: true, childList: true, attributes: true });
+    });
+  };
+  const first = (candidates, timeoutMs, usable = enabled) =>
+    until(() => matching(candidates).find(usable), timeoutMs);
+
+  const bare = text => text.replace(/\s+/g, "");
+  const selectAll = element => {
+    element.focus();
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    const selection = getSelection();
+    selection.removeAllRanges();
+    selection.addRange(range);
+  };
+  // Ways to fill an editor, in the order measured: a synthetic paste takes 0.1 s for 20 KB where insertText takes seconds.
+  const ways = {
+    paste(element, text) {
+      const clipboardData = new DataTransfer();
+      clipboardData.setData("text/plain", text);
+      element.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true, composed: true }));
+    },
+    insertText(element, text) {
+      document.execCommand("insertText", false, text);
+    },
+  };
+  const settled = (element, text) =>
+    until(() => bare(element.textContent) === bare(text), 300 + text.length / 20);
+
+  const fill = async (element, text, order) => {
+    element.focus();
+    if (element instanceof HTMLTextAreaElement || element instanceof HTMLInputElement) {
+      element.value = text;
+      element.dispatchEvent(new InputEvent("input", { bubbles: true, composed: true, inputType: "insertText", data: null }));
+      return "setter";
+    }
+    for (const way of order) {
+      selectAll(element);
+      if (bare(element.textContent) && way !== "insertText") document.execCommand("delete");
+      ways[way](element, text);
+      if (await settled(element, text)) return way;
+    }
+    return null;
+  };
+
+  return {
+    async submit({ input, send, text, timeoutMs, ways: order }) {
+      const box = await first(input, timeoutMs);
+      if (!box) return { missing: "input" };
+      const how = await fill(box, text, order);
+      if (!how) return { missing: "input", why: "it did not take the text" };
+      const button = await first(send, timeoutMs);
+      if (!button) return { missing: "send" };
+      button.click();
+      return { how };
+    },
+    async click(candidates, timeoutMs) {
+      const element = await first(candidates, timeoutMs);
+      element?.click();
+      return Boolean(element);
+    },
+    async wait(candidates, timeoutMs) {
+      return Boolean(await first(candidates, timeoutMs, () => true));
+    },
+    count(candidates) {
+      return matching(candidates).length;
+    },
+    async attach(candidates, keys, timeoutMs) {
+      const input = await first(candidates, timeoutMs);
+      if (!input) return false;
+      const transfer = new DataTransfer();
+      for (const file of files(keys)) transfer.items.add(file);
+      input.files = transfer.files;
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+      input.dispatchEvent(new Event("change", { bubbles: true }));
+      return true;
+    },
+    async choose(candidates, value, timeoutMs) {
+      const select = await first(candidates, timeoutMs);
+      if (!select) return false;
+      if (select.value !== value) {
+        select.value = value;
+        select.dispatchEvent(new Event("input", { bubbles: true }));
+        select.dispatchEvent(new Event("change", { bubbles: true }));
+      }
+      return select.value === value;
+    },
+
+    // The dom driver: follow the newest answer after `before` older ones, until the page is idle again.
+    watch({ nonce, answer, reasoning, busy, error, before, thoughts, drop, settleMs }) {
+      const emit = message => post(nonce + "m" + JSON.stringify(message));
+      const parts = {};
+      let sawBusy = false;
+      let changed = performance.now();
+      const follow = (kind, newest) => {
+        parts[kind] ??= markdown(newest, { drop }, update => {
+          changed = performance.now();
+          post(`${nonce}m{"kind":"${kind}","update":${update}}`);
+        });
+      };
+      const tick = () => {
+        const newest = () => (matching(answer).length > before ? matching(answer).at(-1) : null);
+        const thought = () => matching(reasoning).at(thoughts) ?? null;
+        if (!parts.text && newest()) follow("text", newest);
+        if (!parts.reasoning && thought()) follow("reasoning", thought);
+        const running = matching(busy).length > 0;
+        sawBusy ||= running;
+        const failure = error.length ? matching(error).at(-1) : null;
+        if (failure) return finish({ kind: "error", text: said(failure).slice(0, 500) });
+        const quiet = performance.now() - changed;
+        if (!running && parts.text && quiet > (sawBusy ? settleMs : 4 * settleMs)) finish({ kind: "end" });
+      };
+      const finish = message => {
+        clearInterval(timer);
+        for (const part of Object.values(parts)) part.stop();
+        emit(message);
+        watching.delete(nonce);
+      };
+      const timer = setInterval(tick, 2 * INTERVAL_MS);
+      watching.set(nonce, () => clearInterval(timer));
+      tick();
+    },
+    unwatch(nonce) {
+      watching.get(nonce)?.();
+      watching.delete(nonce);
+    },
+  };
+}

@@ -1,0 +1,227 @@
+"""A tab: one page of a logged-in context, and everything a site may ask of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urljoin
+
+from loguru import logger
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import Page
+from playwright.async_api import TimeoutError as PlaywrightTimeout
+
+from relay.browser import fetch as in_page
+from relay.browser.answer import Answer
+from relay.browser.cdp import CdpError, CdpSession
+from relay.browser.traffic import Traffic, TrafficTap
+from relay.browser.world import World, WorldName
+from relay.errors import BrowserFault, CutAnswer, RelayError, SiteUnavailable
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A whole HTTP answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    url: str
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8, with what is not UTF-8 replaced."""
+        return self.body.decode("utf-8", "replace")
+
+
+class Tab:
+    """One page. It is held by one chat at a time; `fault` is set once it is dead for good."""
+
+    def __init__(self, page: Page, session: CdpSession) -> None:
+        self.page = page
+        self.session = session
+        self.fault: RelayError | None = None
+        self.calls: dict[str, in_page.FetchCall] = {}
+        self.observers: dict[str, Answer] = {}
+        self.fresh = False
+        """Whether the page shows an empty chat, ready for the screen drivers."""
+        self._main_frame = ""
+        self._main_context: int | None = None
+        self._worlds: dict[WorldName, World] = {
+            name: World(session, name, self._on_message, lambda: self._main_context) for name in ("isolated", "main")
+        }
+        self._tap = TrafficTap(session)
+        page.on("crash", lambda _: self.fail(BrowserFault("The page's renderer crashed. Send the request again.")))
+        page.on("close", lambda _: self.fail(BrowserFault("The page was closed under the chat.")))
+        session.on("Runtime.executionContextCreated", self._on_context)
+        session.on("Runtime.executionContextDestroyed", lambda p: self._lost(p["executionContextId"]))
+        session.on("Runtime.executionContextsCleared", lambda _: self._lost(None))
+
+    def __repr__(self) -> str:
+        return f"<Tab {self.page.url} calls={len(self.calls)} {'dead' if self.fault else 'alive'}>"
+
+    @classmethod
+    async def attach(cls, page: Page, session: CdpSession) -> Tab:
+        """Make a tab of a new page."""
+        tab = cls(page, session)
+        tree = await session.send("Page.getFrameTree")
+        tab._main_frame = tree["frameTree"]["frame"]["id"]
+        await session.send("Runtime.enable")
+        return tab
+
+    @property
+    def url(self) -> str:
+        """The address the page shows."""
+        return self.page.url
+
+    def world(self, name: WorldName = "isolated") -> World:
+        """The world by that name."""
+        return self._worlds[name]
+
+    # what the page tells us
+
+    def _on_context(self, params: dict[str, Any]) -> None:
+        context = params["context"]
+        aux = context.get("auxData", {})
+        if aux.get("isDefault") and aux.get("frameId") == self._main_frame:
+            self._main_context = context["id"]
+
+    def _lost(self, context: int | None) -> None:
+        gone = [world.lost(context) for world in self._worlds.values()]
+        away = CutAnswer("The page navigated away in the middle of the answer. Send the request again.")
+        if any(gone):
+            for call in tuple(self.calls.values()):
+                call.fail(away)
+            for observer in self.observers.values():
+                observer.finish(away)
+        if context is None:
+            self._tap.interrupt(away)
+
+    def _on_message(self, message: str) -> None:
+        nonce, kind, payload = message[:16], message[16:17], message[17:]
+        if (call := self.calls.get(nonce)) is not None:
+            call.receive(kind, payload)
+        elif (observer := self.observers.get(nonce)) is not None:
+            observer.push(payload.encode())
+
+    def fail(self, error: RelayError) -> None:
+        """The page is dead for good: everything that waits on it fails now."""
+        if self.fault is not None:
+            return
+        self.fault = error
+        for call in tuple(self.calls.values()):
+            call.fail(error)
+        for observer in self.observers.values():
+            observer.finish(error)
+        self._tap.fail(error)
+
+    def post_call(self, function: str, *arguments: Any) -> None:
+        """Call one of our functions without waiting; a page that is gone needs nothing from us."""
+
+        async def quietly() -> None:
+            try:
+                await self.world().call(function, *arguments, timeout_s=5)
+            except (RelayError, CdpError) as error:
+                logger.debug("{} not delivered: {}", function, error)
+
+        task = asyncio.get_running_loop().create_task(quietly())
+        _background.add(task)
+        task.add_done_callback(_background.discard)
+
+    # what a site asks of the page
+
+    async def goto(self, url: str, *, timeout_s: float = 30) -> None:
+        """Load an address and wait for its document. Raises SiteUnavailable, BrowserFault."""
+        self.check()
+        target = urljoin(self.url, url) if self.url.startswith("http") else url
+        try:
+            await self.page.goto(target, wait_until="domcontentloaded", timeout=timeout_s * 1000)
+        except PlaywrightTimeout:
+            raise SiteUnavailable(f"{target} did not load within {timeout_s:g} s.") from None
+        except PlaywrightError as error:
+            self.check()
+            raise SiteUnavailable(f"{target} could not be opened ({error.message.splitlines()[0][:200]}).") from None
+        await self.world().ready()
+
+    def check(self) -> None:
+        """Raise what killed the page, if it is dead."""
+        if self.fault is not None:
+            raise self.fault
+
+    def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: in_page.Body = None,
+        world: WorldName = "isolated",
+        redirect: Literal["follow", "manual", "error"] = "follow",
+    ) -> AbstractAsyncContextManager[Answer]:
+        """Fetch from inside the page. Yields the Answer at its head; leaving the block early aborts the fetch.
+
+        Raises SiteUnavailable where no answer came, BrowserFault where the page died.
+        """
+        self.check()
+        return in_page.stream(self, method, url, headers=headers or {}, body=body, world=world, redirect=redirect)
+
+    async def fetch(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: in_page.Body = None,
+        world: WorldName = "isolated",
+        redirect: Literal["follow", "manual", "error"] = "follow",
+        timeout_s: float = 30,
+    ) -> Response:
+        """Fetch from inside the page and read the whole answer. Raises also SiteUnavailable when out of time."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                async with self.stream(
+                    method, url, headers=headers, body=body, world=world, redirect=redirect
+                ) as answer:
+                    return Response(answer.status, answer.headers, answer.url, await answer.read())
+        except TimeoutError:
+            raise SiteUnavailable(f"{url} did not answer within {timeout_s:g} s.") from None
+
+    async def evaluate(self, code: str, *arguments: Any, world: WorldName = "isolated", timeout_s: float = 15) -> Any:
+        """Call a JavaScript function given as source with JSON arguments; awaits its promise; returns JSON."""
+        self.check()
+        return await self.world(world).evaluate(code, *arguments, timeout_s=timeout_s)
+
+    async def local_storage(self, *keys: str) -> list[str | None]:
+        """Values of localStorage of the page's origin."""
+        values = await self.evaluate("function(...keys) { return keys.map(k => localStorage.getItem(k)); }", *keys)
+        return list(values)
+
+    @asynccontextmanager
+    async def traffic(self, *patterns: str) -> AsyncIterator[Traffic]:
+        """Watch the page's own requests and sockets whose address matches one of the globs."""
+        self.check()
+        await self._tap.enable()
+        traffic = Traffic(patterns)
+        self._tap.watchers.append(traffic)
+        try:
+            yield traffic
+        finally:
+            self._tap.watchers.remove(traffic)
+
+    async def terminate(self) -> None:
+        """Stop a script that hangs."""
+        await self.session.send("Runtime.terminateExecution", timeout_s=5)
+
+    async def close(self) -> None:
+        """Close the page; a dead one too."""
+        self.fail(BrowserFault("The page was closed."))
+        try:
+            await asyncio.wait_for(self.page.close(), 10)
+        except (PlaywrightError, TimeoutError) as error:
+            logger.debug("page not closed cleanly: {}", error)
+
+
+_background: set[asyncio.Task[None]] = set()
