@@ -1,0 +1,1 @@
+"""Accounts and leases: who may chat where, and when."""

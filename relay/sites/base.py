@@ -1,0 +1,210 @@
+"""The contract of a site: facts, requests, a reader, and a few thin awaits."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, ClassVar, Generic, TypeVar
+
+from relay.browser.answer import Answer
+from relay.browser.screen import Screen
+from relay.browser.tab import Tab
+from relay.chat.events import Event, Finished
+from relay.chat.request import Attachment, FileRef, Turn
+from relay.errors import BadRequest, CutAnswer
+from relay.settings import Clocks
+from relay.sites.selectors import SelectorFile
+from relay.wire.decoder import Decoder
+
+F = TypeVar("F")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """One model of a site. `key` is what clients write after `<site>/` and what `Turn.model` holds."""
+
+    key: str
+    name: str = ""
+    default: bool = False
+    aliases: tuple[str, ...] = ()
+    """Exact names that mean this model, without the site's prefix (`kimi-k3`)."""
+    thinking: bool = False
+    search: bool = False
+    images: bool = False
+    files: bool = False
+    always_thinks: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What the site can do through this adapter. What is not said here is refused clearly."""
+
+    native_turns: bool = False
+    delete: bool = False
+    search: bool = False
+    sources: bool = False
+    thinking: bool = False
+    images: bool = False
+    files: bool = False
+    agents: str = ""
+    """Regular expression of an agent's id; empty = the site has none."""
+    max_prompt_chars: int | None = None
+    max_file_bytes: int | None = None
+
+
+class LoginState(Enum):
+    """What a probe found. A guest is not a login."""
+
+    LIVE = "live"
+    GUEST = "guest"
+    DEAD = "dead"
+    CHALLENGED = "challenged"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The result of a probe; `label` is how the site calls the user, `detail` says why where not live."""
+
+    state: LoginState
+    label: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteConfig:
+    """What an account's `account.toml` says to its site."""
+
+    account: str = "default"
+    base_url: str = ""
+    overlays: Path | None = None
+    """The folder of the user's selector overlays."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Reader(ABC, Generic[F]):
+    """Decoded frames in, events out. The same one for our fetch and for the page's own traffic."""
+
+    frames: ClassVar[type[Decoder[Any]]]
+
+    def feed(self, frame: F) -> Iterable[Event]:
+        """The events of one frame; raises a RelayError for an error the frame reports."""
+        raise NotImplementedError
+
+    def end(self) -> Iterable[Event]:
+        """The input has ended: what that completes. The default has nothing to add."""
+        return ()
+
+    def _events(self, frames: Iterable[F]) -> Iterable[Event]:
+        for frame in frames:
+            yield from self.feed(frame)
+
+    async def read(self, answer: Answer) -> AsyncGenerator[Event, None]:
+        """Events of a whole answer. Raises CutAnswer when it ends without Finished."""
+        decoder = self.frames()
+        async for chunk in answer:
+            for event in self._events(decoder.feed(chunk)):
+                answer.complete = isinstance(event, Finished)
+                yield event
+                if answer.complete:
+                    return
+        for event in (*self._events(decoder.close()), *self.end()):
+            answer.complete = isinstance(event, Finished)
+            yield event
+            if answer.complete:
+                return
+        raise CutAnswer("The site's answer ended without its end mark. Send the request again.")
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenRecipe:
+    """How the screen and dom drivers run a site; selectors are in `<id>.toml`.
+
+    `answer` is a glob over addresses of the page's own request that carries the answer. `fresh` is the
+    address (a path, or whole) that shows an empty chat. `upload` is the glob of upload calls the page makes.
+    """
+
+    answer: str = ""
+    reader: Callable[[], Reader[Any]] | None = None
+    fresh: str = ""
+    upload: str = ""
+    settle_ms: int = 400
+    """How long a finished-looking DOM answer must stay unchanged before it counts as ended."""
+
+
+class Site(ABC):
+    """One account's view of a site. Instances hold no secrets; the page does."""
+
+    id: ClassVar[str]
+    name: ClassVar[str]
+    address: ClassVar[str]
+    drivers: ClassVar[tuple[str, ...]] = ("fetch", "screen", "dom")
+    models: ClassVar[Sequence[ModelSpec]]
+    capabilities: ClassVar[Capabilities] = Capabilities()
+    clocks: ClassVar[Clocks | None] = None
+    token_pattern: ClassVar[re.Pattern[str] | None] = None
+    needs_base_url: ClassVar[bool] = False
+    concurrency: ClassVar[int] = 4
+    """Chats at once per account that the site takes without complaint; settable per account."""
+    evidence: ClassVar[str] = ""
+    """Date of the newest evidence behind the adapter, YYYY-MM."""
+    seen_live: ClassVar[bool] = False
+    screen: ClassVar[ScreenRecipe | None] = None
+
+    def __init__(self, config: SiteConfig | None = None) -> None:
+        self.config = config or SiteConfig()
+        self.selectors = SelectorFile(self.id, self.config.overlays)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.config.account} {self.home}>"
+
+    @property
+    def home(self) -> str:
+        """The page that tabs open."""
+        return self.config.base_url or self.address
+
+    async def open(self, tab: Tab) -> None:
+        """Bring a new tab to where a chat can start."""
+        await tab.goto(self.home)
+
+    async def probe(self, tab: Tab) -> Login:
+        """Ask the site whether the login lives. Raises SiteUnavailable when it cannot tell."""
+        raise NotImplementedError
+
+    async def catalogue(self, tab: Tab) -> Sequence[ModelSpec]:
+        """The models of this account; the default are the site's own."""
+        return self.models
+
+    async def upload(self, tab: Tab, attachment: Attachment) -> FileRef:
+        """Give the site a file. Raises BadRequest where the site takes none."""
+        raise BadRequest(f"{self.name} takes no files through relay.")
+
+    def chat(self, tab: Tab, turn: Turn, driver: str) -> AsyncGenerator[Event, None]:
+        """Run a turn by the site's API, from inside the page; closing the generator stops the answer. `driver` is `fetch` or `fetch:<way>`."""
+        raise NotImplementedError
+
+    async def refresh(self, tab: Tab) -> None:
+        """Let the page renew its login after a 401, once. The default reloads it."""
+        await tab.goto(self.home)
+
+    def on_screen(self, tab: Tab) -> Screen:
+        """The tab by this site's selectors, as they are now."""
+        selectors = self.selectors.current()
+        return Screen(tab, selectors.roles, selectors.ways)
+
+    async def reset(self, tab: Tab) -> None:
+        """Screen drivers: bring the page to an empty chat. The pool does it ahead, after each answer."""
+        await tab.goto(self.screen.fresh if self.screen and self.screen.fresh else self.home)
+        tab.fresh = True
+
+    async def prepare(self, tab: Tab, turn: Turn) -> None:
+        """Screen drivers: bring the page to the turn's conversation, model and switches, before typing."""
+        if not tab.fresh:
+            await self.reset(tab)
+
+    async def delete(self, tab: Tab, conversation: str) -> None:
+        """Remove a conversation that the relay made."""
+        raise BadRequest(f"{self.name} cannot delete conversations through relay.")

@@ -1,0 +1,240 @@
+"""The built-in demo site (`relay.demo`): the worked example of a site module."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from relay.browser.answer import status_error
+from relay.browser.fetch import FormPart
+from relay.browser.tab import Tab
+from relay.chat.events import (
+    Event,
+    Finished,
+    Media,
+    Reasoning,
+    Search,
+    Source,
+    Sources,
+    Started,
+    Text,
+    Turned,
+)
+from relay.chat.request import Attachment, FileRef, Turn
+from relay.errors import ChallengeNeeded, ContentRefused, LoginNeeded, RateLimited, RelayError, SiteChanged, SiteError
+from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, Reader, ScreenRecipe, Site
+from relay.wire.sse import SseDecoder, SseEvent
+
+CHAT = "/api/chat"
+
+# Answers of the site (validated)
+
+
+class Start(BaseModel):
+    """The conversation and the id of the answer's message."""
+
+    type: Literal["start"]
+    conversation: str
+    message: str
+
+
+class Piece(BaseModel):
+    """A delta of the answer or of the reasoning."""
+
+    type: Literal["text", "reasoning"]
+    text: str
+
+
+class Query(BaseModel):
+    """A web search."""
+
+    type: Literal["search"]
+    query: str
+
+
+class Page(BaseModel):
+    """One source."""
+
+    url: str
+    title: str = ""
+    snippet: str = ""
+    index: int | None = None
+
+
+class Pages(BaseModel):
+    """What a search found."""
+
+    type: Literal["sources"]
+    items: list[Page]
+
+
+class Medium(BaseModel):
+    """An image or file in the answer."""
+
+    type: Literal["media"]
+    kind: Literal["image", "audio", "video", "file"]
+    url: str
+    name: str = ""
+    mime: str = ""
+
+
+class End(BaseModel):
+    """The end mark."""
+
+    type: Literal["end"]
+    reason: Literal["stop", "length"]
+
+
+class Fault(BaseModel):
+    """An error inside HTTP 200."""
+
+    type: Literal["error"]
+    code: str
+    message: str = ""
+
+
+class Ping(BaseModel):
+    """A heartbeat."""
+
+    type: Literal["ping"]
+
+
+Record = Annotated[Start | Piece | Query | Pages | Medium | End | Fault | Ping, Field(discriminator="type")]
+RECORD: TypeAdapter[Start | Piece | Query | Pages | Medium | End | Fault | Ping] = TypeAdapter(Record)
+
+
+def site_error(code: str, message: str) -> RelayError:
+    """The error of a code of the site."""
+    match code:
+        case "content_refused":
+            return ContentRefused(f"The demo site refused the content: {message}")
+        case "not_logged_in":
+            return LoginNeeded(f"The demo site does not know the login: {message}", refused=True)
+        case "rate_limited":
+            return RateLimited(f"The demo site limits the account: {message}", refused=True)
+        case _:
+            return SiteError(f"The demo site reports an error ({code}): {message}")
+
+
+class DemoReader(Reader[SseEvent]):
+    """The answer stream: one JSON record per event."""
+
+    frames = SseDecoder
+
+    def feed(self, frame: SseEvent) -> Iterable[Event]:
+        """Events of one record."""
+        try:
+            record = RECORD.validate_json(frame.data)
+        except ValidationError:
+            raise SiteChanged("a record of the demo site", frame.data) from None
+        match record:
+            case Start(conversation=conversation, message=message):
+                yield Started(conversation)
+                yield Turned(conversation, message)
+            case Piece(type="text", text=text):
+                yield Text(text)
+            case Piece(text=text):
+                yield Reasoning(text)
+            case Query(query=query):
+                yield Search(query)
+            case Pages(items=items):
+                yield Sources(tuple(Source(page.url, page.title, page.snippet, page.index) for page in items))
+            case Medium(kind=kind, url=url, name=name, mime=mime):
+                yield Media(kind, url, mime=mime, name=name)
+            case End(reason=reason):
+                yield Finished(reason)
+            case Fault(code=code, message=message):
+                raise site_error(code, message)
+            case Ping():
+                pass  # a heartbeat is no progress
+
+
+class Demo(Site):
+    """One account at a demo site; its address is the account's `base_url`."""
+
+    id = "demo"
+    name = "Demo"
+    address = "http://127.0.0.1:9998/"
+    models: ClassVar[Sequence[ModelSpec]] = (
+        ModelSpec("demo", "Demo", default=True, thinking=True, search=True, images=True, files=True),
+        *(
+            ModelSpec(key, f"Demo {key}", thinking=True, search=True, images=True, files=True)
+            for key in ("thinker", "searcher", "echo", "slow", "rate-limited", "refuses", "cut", "stall")
+        ),
+        *(ModelSpec(key, f"Demo {key}") for key in ("error", "login-dead", "challenge", "script")),
+    )
+    capabilities = Capabilities(
+        native_turns=True, delete=True, search=True, sources=True, thinking=True, images=True, files=True
+    )
+    concurrency = 6  # HTTP/1.1: a browser opens six connections to a host
+    evidence = "2026-11"
+    screen = ScreenRecipe(answer="**" + CHAT, reader=DemoReader, upload="**/api/files", settle_ms=150)
+
+    async def probe(self, tab: Tab) -> Login:
+        """GET /api/me."""
+        me = await tab.fetch("GET", "/api/me")
+        if me.status == 401:
+            return Login(LoginState.DEAD, detail="the demo site does not know the session")
+        if me.status != 200:
+            raise status_error(me.status, me.headers, me.text, sends_prompt=False)
+        said = json.loads(me.body)
+        return Login(LoginState.GUEST if said["guest"] else LoginState.LIVE, said["user"])
+
+    async def chat(self, tab: Tab, turn: Turn, driver: str) -> AsyncGenerator[Event, None]:
+        """POST /api/chat."""
+        files = [await self.upload(tab, attachment) for attachment in turn.attachments]
+        body: dict[str, object] = {
+            "model": turn.model or "demo",
+            "prompt": turn.prompt,
+            "thinking": turn.thinking,
+            "search": turn.search,
+            "files": [file.id for file in files],
+        }
+        if turn.conversation is not None:
+            body |= {"conversation_id": turn.conversation.id, "parent_id": turn.conversation.parent}
+        headers = {"Content-Type": "application/json"}
+        async with tab.stream("POST", CHAT, headers=headers, body=json.dumps(body)) as answer:
+            if answer.status == 403 and answer.content_type == "text/html":
+                raise ChallengeNeeded("The demo site shows a challenge.", refused=True)
+            await answer.raise_for_status()
+            if answer.content_type == "application/json":
+                fault = json.loads(await answer.read())["error"]
+                raise site_error(fault["code"], fault["message"])
+            answer.expect("text/event-stream")
+            async for event in DemoReader().read(answer):
+                yield event
+
+    async def upload(self, tab: Tab, attachment: Attachment) -> FileRef:
+        """POST /api/files."""
+        part = FormPart("file", attachment.data, attachment.name, attachment.mime)
+        taken = await tab.fetch("POST", "/api/files", body=[part], timeout_s=120)
+        if taken.status != 200:
+            raise status_error(taken.status, taken.headers, taken.text, sends_prompt=True)
+        said = json.loads(taken.body)
+        return FileRef(said["id"], attachment.name, attachment.mime, len(attachment.data), attachment.kind)
+
+    async def prepare(self, tab: Tab, turn: Turn) -> None:
+        """Model and switches, as a person would set them."""
+        await super().prepare(tab, turn)
+        screen = self.on_screen(tab)
+        await screen.choose("model", turn.model or "demo")
+        for role, wanted in (("thinking", turn.thinking), ("search", turn.search)):
+            if wanted != bool(await screen.count(f"{role}_on")):
+                await screen.click(role)
+
+    async def reset(self, tab: Tab) -> None:
+        """Press `New chat` where the page can; else load it."""
+        if await self.on_screen(tab).count("new_chat"):
+            await self.on_screen(tab).click("new_chat")
+        else:
+            await tab.goto(self.home)
+        tab.fresh = True
+
+    async def delete(self, tab: Tab, conversation: str) -> None:
+        """DELETE /api/conversations/<id>."""
+        gone = await tab.fetch("DELETE", f"/api/conversations/{conversation}")
+        if gone.status >= 400 and gone.status != 404:
+            raise status_error(gone.status, gone.headers, gone.text, sends_prompt=False)

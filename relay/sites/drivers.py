@@ -1,0 +1,149 @@
+"""The drivers: ways to run a turn. `fetch` is the site's own; `screen` and `dom` are the same for all sites."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from loguru import logger
+
+from relay.browser.answer import Answer
+from relay.browser.screen import Screen
+from relay.browser.tab import Tab
+from relay.browser.traffic import Traffic
+from relay.chat.events import Event, Finished
+from relay.chat.request import Turn
+from relay.errors import BadRequest, LoginNeeded, RelayError, SiteChanged, SiteUnavailable
+from relay.sites.base import ScreenRecipe, Site
+
+UPLOAD_S = 120.0
+RESEND_S = 8.0
+"""How long the page may take to renew its login and send the prompt again by itself after a 401."""
+
+
+def run(site: Site, driver: str, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
+    """The events of a turn by one driver. Close the iterator to stop the answer on the site."""
+    match driver.partition(":")[0]:
+        case "fetch":
+            return _fetch(site, driver, tab, turn)
+        case "screen":
+            return _screen(site, tab, turn)
+        case "dom":
+            return _dom(site, tab, turn)
+        case _:
+            raise BadRequest(f"{driver!r} is no driver; {site.name} has {', '.join(site.drivers)}.")
+
+
+async def _fetch(site: Site, driver: str, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
+    """The site's API; a login refused before anything came is renewed by the page, once."""
+    for attempt in (1, 2):
+        started = False
+        try:
+            async with aclosing(site.chat(tab, turn, driver)) as events:
+                async for event in events:
+                    started = True
+                    yield event
+            return
+        except LoginNeeded as error:
+            if started or attempt == 2 or not error.refused:
+                raise
+            logger.debug("login refused, letting the page renew it: {}", error)
+        await site.refresh(tab)
+
+
+def _recipe(site: Site) -> ScreenRecipe:
+    if site.screen is None:
+        raise SiteChanged("a screen recipe", f"none for {site.name}", refused=True)
+    return site.screen
+
+
+async def _type(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, screen: Screen) -> None:
+    """Attach and send. After this the prompt must count as accepted."""
+    tab.fresh = False
+    if turn.attachments:
+        if not screen.has("attach"):
+            raise BadRequest(f"{site.name} takes no files on its screen.")
+        async with tab.traffic(recipe.upload) as uploads:
+            await screen.attach(turn.attachments)
+            await _uploaded(uploads, len(turn.attachments) if recipe.upload else 0)
+    await screen.submit(turn.prompt)
+
+
+async def _uploaded(uploads: Traffic, count: int) -> None:
+    try:
+        async with asyncio.timeout(UPLOAD_S):
+            for _ in range(count):
+                answer = await (await uploads.next()).answer()
+                await answer.raise_for_status()
+                await answer.read()
+    except TimeoutError:
+        raise SiteUnavailable(f"The page did not upload the files within {UPLOAD_S:g} s.", refused=True) from None
+
+
+async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
+    """Type in the page and read its own traffic."""
+    recipe = _recipe(site)
+    if recipe.reader is None:
+        raise SiteChanged("a reader of the page's traffic", f"none for {site.name}", refused=True)
+    await site.prepare(tab, turn)
+    screen = site.on_screen(tab)
+    finished = False
+    async with tab.traffic(recipe.answer) as traffic:
+        await _type(site, recipe, tab, turn, screen)
+        try:
+            answer = await _accepted(traffic)
+            async for event in recipe.reader().read(answer):
+                finished = isinstance(event, Finished)
+                yield event
+        except RelayError:
+            finished = True  # the site ended it; there is nothing to stop
+            raise
+        finally:
+            if not finished:
+                await _stop(screen)
+
+
+async def _accepted(traffic: Traffic) -> Answer:
+    """The answer the page got, after the page's own renewal of a refused login if it makes one."""
+    answer = await (await traffic.next()).answer()
+    if answer.status == 401:
+        try:
+            async with asyncio.timeout(RESEND_S):
+                answer = await (await traffic.next()).answer()
+        except TimeoutError:
+            logger.debug("the page did not send again after its 401")
+    await answer.raise_for_status()
+    return answer
+
+
+async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
+    """Type in the page and read the page: the last resort."""
+    recipe = _recipe(site)
+    await site.prepare(tab, turn)
+    screen = site.on_screen(tab)
+    before, thoughts = await screen.count("answer"), await screen.count("reasoning")
+    await _type(site, recipe, tab, turn, screen)
+    finished = False
+    try:
+        drop = site.selectors.current().drop
+        answer = screen.answer(before=before, thoughts=thoughts, drop=drop, settle_ms=recipe.settle_ms)
+        async with aclosing(answer) as events:
+            async for event in events:
+                finished = isinstance(event, Finished)
+                yield event
+    except RelayError:
+        finished = True
+        raise
+    finally:
+        if not finished:
+            await _stop(screen)
+
+
+async def _stop(screen: Screen) -> None:
+    """Press stop on a page whose answer nobody wants any more, even while we are being cancelled."""
+    task = asyncio.get_running_loop().create_task(screen.stop())
+    try:
+        await asyncio.wait_for(asyncio.shield(task), 3)
+    except (RelayError, TimeoutError) as error:
+        logger.debug("stop was not pressed: {}", error)

@@ -1,0 +1,403 @@
+"""Kimi (Moonshot AI), www.kimi.com: Connect envelopes, JWTs in localStorage. Sections are those of the fact sheet."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from relay.browser.answer import status_error
+from relay.browser.fetch import FormPart
+from relay.browser.tab import Response, Tab
+from relay.chat.events import Event, Finished, Progress, Reasoning, Started, Text, Turned
+from relay.chat.request import Attachment, Conversation, FileRef, Turn
+from relay.errors import BadRequest, CutAnswer, LoginNeeded, RateLimited, RelayError, SiteChanged, SiteError
+from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, Reader, ScreenRecipe, Site
+from relay.wire.connect import ConnectDecoder, Envelope, envelope, is_end
+
+RPC = "/apiv2/kimi.gateway."
+CHAT = RPC + "chat.v1.ChatService/Chat"
+USER = RPC + "account.v1.UserService/GetCurrentUser"
+MODELS = RPC + "config.v1.ConfigService/GetAvailableModels"
+DELETE = RPC + "chat.v1.ChatService/DeleteChat"
+UPLOAD = "/apiv2-files/file/upload"
+PARSING = "/apiv2-files/kimi.gateway.file.v1.FileService/GetFileParseProgress"
+VERSION = "2.2.0"  # X-Msh-Version of 2026-09
+RENEW_S = 10.0
+PARSE_S = 60.0
+JWT = re.compile(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")
+
+AGENTS: dict[str, tuple[str, str]] = {  # model key -> scenario, agentMode (section 3)
+    "k28-agent-preview": ("SCENARIO_OK_COMPUTER", "TYPE_NORMAL"),
+    "k3-agent": ("SCENARIO_OK_COMPUTER", "TYPE_NORMAL"),
+    "k3-agent-swarm": ("SCENARIO_OK_COMPUTER_SWARM", "TYPE_ULTRA"),
+}
+
+
+# Answers of the site (validated)
+
+
+class Answered(BaseModel):
+    """Base of what the site sends: camelCase, and unknown fields are its own business."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
+
+
+class Part(Answered):
+    """A block's text; `flags` told reasoning from answer in older builds."""
+
+    content: str = ""
+    flags: str = ""
+
+
+class Block(Answered):
+    """A block of the assistant's message."""
+
+    think: Part | None = None
+    text: Part | None = None
+    multi_stage: dict[str, Any] | None = None
+
+
+class Message(Answered):
+    """A message's head; its own blocks are echoes and are not read."""
+
+    id: str = ""
+    role: str = ""
+    status: str = ""
+
+
+class Chat(Answered):
+    """A chat's head."""
+
+    id: str = ""
+
+
+class Fault(Answered):
+    """An error inside HTTP 200."""
+
+    code: str = ""
+    message: str = ""
+
+
+class Frame(Answered):
+    """One frame of the answer stream (section 5)."""
+
+    mask: str = ""
+    chat: Chat | None = None
+    message: Message | None = None
+    block: Block | None = None
+    error: Fault | None = None
+    done: dict[str, Any] | None = None
+
+
+class User(Answered):
+    """`user` of GetCurrentUser."""
+
+    id: str
+    nickname: str = ""
+
+
+class CurrentUser(Answered):
+    """GetCurrentUser."""
+
+    user: User
+
+
+class AvailableModel(Answered):
+    """One of GetAvailableModels."""
+
+    scenario: str
+    id: str = ""
+    key: str = ""
+    display_name: str = ""
+
+
+class AvailableModels(Answered):
+    """GetAvailableModels."""
+
+    available_models: list[AvailableModel]
+
+
+class UploadedFile(Answered):
+    """`file` of an upload."""
+
+    id: str
+
+
+class Uploaded(Answered):
+    """The answer to an upload."""
+
+    file: UploadedFile
+
+
+class Parsing(Answered):
+    """One of `progresses`."""
+
+    status: str
+
+
+class ParseProgress(Answered):
+    """GetFileParseProgress."""
+
+    progresses: list[Parsing] = Field(min_length=1)
+
+
+A = TypeVar("A", bound=Answered)
+
+
+def parsed(model: type[A], response: Response, *, sends_prompt: bool = False) -> A:
+    """A unary answer, validated. Raises the error of its status, or SiteChanged."""
+    if response.status >= 400:
+        raise status_error(response.status, response.headers, response.text, sends_prompt=sends_prompt)
+    try:
+        return model.model_validate_json(response.body)
+    except ValidationError as error:
+        raise SiteChanged(f"{model.__name__} of Kimi", f"{error.errors()[0]['msg']}: {response.text[:200]}") from None
+
+
+# Requests
+
+
+def claims(token: str) -> dict[str, Any]:
+    """The payload of a JWT, unverified; empty for what is none."""
+    try:
+        body = token.split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    except (IndexError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def chat_body(turn: Turn, files: Sequence[FileRef] = ()) -> dict[str, object]:
+    """The body of Chat (section 4)."""
+    scenario, mode = AGENTS.get(turn.model, ("SCENARIO_CHAT", ""))
+    blocks: list[dict[str, object]] = [{"message_id": "", "text": {"content": turn.prompt}}]
+    blocks += [{"file": {"id": file.id, "status": "PROCESS_STATUS_SUCCESS"}} for file in files]
+    conversation = turn.conversation or Conversation("")
+    thinking = turn.thinking or turn.model in AGENTS
+    body: dict[str, object] = {
+        "chat_id": conversation.id,
+        "scenario": scenario,
+        "tools": [{"type": "TOOL_TYPE_SEARCH", "search": {}}] if turn.search else [],
+        "message": {
+            "parent_id": conversation.parent,
+            "role": "user",
+            "scenario": scenario,
+            "is_goal": False,
+            "blocks": blocks,
+        },
+        "options": {
+            "thinking": thinking,
+            "enable_plugin": True,
+            "reasoning_effort": "REASONING_EFFORT_LOW" if thinking else "REASONING_EFFORT_NONE",
+            "model": turn.model,
+        },
+        "project_id": "",
+    }
+    if mode or turn.agent:
+        body |= {"kimiplusId": turn.agent or "ok-computer", "agentMode": mode or "TYPE_NORMAL"}
+    return body
+
+
+def site_error(fault: Fault, *, refused: bool) -> RelayError:
+    """The error of an error frame, by its Connect code."""
+    match fault.code:
+        case "unauthenticated" | "permission_denied":
+            return LoginNeeded(f"Kimi refuses the login: {fault.message}", refused=refused)
+        case "resource_exhausted":
+            return RateLimited(f"Kimi limits this account: {fault.message}", refused=refused)
+        case "invalid_argument" | "not_found":
+            return SiteChanged("a request that Kimi takes", f"{fault.code}: {fault.message}")
+        case _:
+            return SiteError(f"Kimi reports an error ({fault.code or 'no code'}): {fault.message}")
+
+
+class KimiReader(Reader[Envelope]):
+    """The answer stream (section 5)."""
+
+    frames = ConnectDecoder
+
+    def __init__(self) -> None:
+        self._conversation = ""
+        self._shown = False
+
+    def feed(self, frame: Envelope) -> Iterable[Event]:
+        """Events of one envelope."""
+        try:
+            said = Frame.model_validate_json(frame.data or b"{}")
+        except ValidationError as error:
+            raise SiteChanged("a frame of Kimi's stream", f"{error.errors()[0]['msg']}: {frame.data[:200]!r}") from None
+        if said.error is not None:
+            raise site_error(said.error, refused=not self._shown)
+        if is_end(frame) or said.done is not None:
+            raise CutAnswer("Kimi ended its answer without completing it. Send the request again.")
+        if said.chat is not None and said.mask == "chat" and said.chat.id:
+            self._conversation = said.chat.id
+            yield Started(said.chat.id)
+        if said.message is not None:
+            yield from self._message(said.mask, said.message)
+        if said.block is not None:
+            self._shown = True
+            yield from self._block(said.block)
+
+    def _message(self, mask: str, message: Message) -> Iterable[Event]:
+        if mask == "message" and message.role == "assistant" and message.id:
+            self._shown = True
+            yield Turned(self._conversation, message.id)
+        match message.status:
+            case "MESSAGE_STATUS_COMPLETED" if message.role != "user":
+                yield Finished("stop")
+            case "MESSAGE_STATUS_FAILED" | "MESSAGE_STATUS_ERROR":
+                raise SiteError(f"Kimi gave the answer up ({message.status}).")
+            case "MESSAGE_STATUS_CANCELLED":
+                raise CutAnswer("Kimi cancelled the answer.")
+
+    def _block(self, block: Block) -> Iterable[Event]:
+        if block.think is not None and block.think.content:
+            yield Reasoning(block.think.content)
+        if block.text is not None and block.text.content:
+            yield (Reasoning if block.text.flags == "thinking" else Text)(block.text.content)
+        if block.multi_stage is not None:
+            yield Progress("next stage")
+
+
+class Kimi(Site):
+    """One account at Kimi."""
+
+    id = "kimi"
+    name = "Kimi"
+    address = "https://www.kimi.com/"
+    drivers = ("fetch", "screen", "dom")
+    models: ClassVar[Sequence[ModelSpec]] = (
+        ModelSpec("k2d6-chat", "Kimi K2.6", default=True, thinking=True, search=True, images=True, files=True),
+        ModelSpec("k2d6-thinking", "Kimi K2.6 Thinking", aliases=("kimi-thinking",), always_thinks=True,
+                  thinking=True, search=True, images=True, files=True),
+        ModelSpec("k28-agent-preview", "Kimi K2.8 Agent", aliases=("kimi-k2.8",), thinking=True, always_thinks=True),
+        ModelSpec("k3-agent", "Kimi K3 Agent", aliases=("kimi-k3",), thinking=True, always_thinks=True),
+        ModelSpec("k3-agent-swarm", "Kimi K3 Swarm", aliases=("kimi-k3-swarm",), thinking=True, always_thinks=True),
+    )  # fmt: skip
+    capabilities = Capabilities(
+        native_turns=True, delete=True, search=True, thinking=True, images=True, files=True,
+        agents=r"[0-9a-z]{20}", max_file_bytes=100 * 1024 * 1024,
+    )  # fmt: skip
+    token_pattern = JWT
+    evidence = "2026-09"
+    screen = ScreenRecipe(
+        answer="**/kimi.gateway.chat.v1.ChatService/Chat",
+        reader=KimiReader,
+        fresh="/?chat_enter_method=new_chat",
+        upload="**" + UPLOAD,
+    )
+
+    async def headers(self, tab: Tab) -> dict[str, str]:
+        """What the page's own calls carry (section 4). Raises LoginNeeded without a token."""
+        token, zone = await tab.evaluate(
+            "function() { return [localStorage.getItem('access_token'), Intl.DateTimeFormat().resolvedOptions().timeZone]; }"
+        )
+        if not token:
+            raise LoginNeeded("Kimi's page holds no login. Log in again.", refused=True)
+        said = claims(token)
+        return {
+            "Authorization": f"Bearer {token}",
+            "X-Msh-Platform": "web",
+            "X-Msh-Version": VERSION,
+            "X-Msh-Device-Id": str(said.get("device_id", "")),
+            "X-Msh-Session-Id": str(said.get("ssid", "")),
+            "X-Traffic-Id": str(said.get("sub", "")),
+            "X-Language": "zh-CN",
+            "R-Timezone": zone,
+        }
+
+    async def _unary(self, tab: Tab, path: str, body: dict[str, object]) -> Response:
+        headers = await self.headers(tab) | {"Content-Type": "application/json", "Connect-Protocol-Version": "1"}
+        return await tab.fetch("POST", path, headers=headers, body=json.dumps(body))
+
+    async def refresh(self, tab: Tab) -> None:
+        """Only the page knows how to renew its tokens: load it and wait for a new one."""
+        (old,) = await tab.local_storage("access_token")
+        await tab.goto(self.home)
+        await tab.evaluate(
+            """async function(old, ms) {
+                const end = performance.now() + ms;
+                while (performance.now() < end && [old, null, ""].includes(localStorage.getItem("access_token")))
+                    await new Promise(resolve => setTimeout(resolve, 25));
+            }""",
+            old,
+            RENEW_S * 1000,
+            timeout_s=RENEW_S + 5,
+        )
+
+    async def probe(self, tab: Tab) -> Login:
+        """GetCurrentUser, after one renewal where it is refused (section 2)."""
+        for renewed in (False, True):
+            try:
+                user = parsed(CurrentUser, await self._unary(tab, USER, {})).user
+                return Login(LoginState.LIVE, user.nickname or user.id)
+            except LoginNeeded as error:
+                if renewed:
+                    return Login(LoginState.DEAD, detail=error.message)
+            await self.refresh(tab)
+        raise AssertionError("unreachable")
+
+    async def catalogue(self, tab: Tab) -> Sequence[ModelSpec]:
+        """The known models, and by their own ids those the site offers beyond them."""
+        offered = parsed(AvailableModels, await self._unary(tab, MODELS, {})).available_models
+        known = {spec.key for spec in self.models}
+        extra = {m.id: m for m in offered if m.id and m.scenario == "SCENARIO_CHAT" and m.id not in known}
+        return (*self.models, *(ModelSpec(key, m.display_name, thinking=True, search=True) for key, m in extra.items()))
+
+    async def chat(self, tab: Tab, turn: Turn, driver: str) -> AsyncGenerator[Event, None]:
+        """One call does everything."""
+        if turn.model == "k2d6-thinking":
+            turn = replace(turn, model="k2d6-chat", thinking=True)
+        files = [await self.upload(tab, attachment) for attachment in turn.attachments]
+        headers = await self.headers(tab) | {
+            "Content-Type": "application/connect+json",
+            "Connect-Protocol-Version": "1",
+        }
+        async with tab.stream("POST", CHAT, headers=headers, body=envelope(chat_body(turn, files))) as answer:
+            await answer.raise_for_status()
+            answer.expect("application/connect+json")
+            async for event in KimiReader().read(answer):
+                yield event
+
+    async def prepare(self, tab: Tab, turn: Turn) -> None:
+        """The screen knows the default model only: the picker's names and the search switch are not known for sure."""
+        default = next(spec.key for spec in self.models if spec.default)
+        if turn.search or turn.thinking or turn.agent or turn.model not in ("", default):
+            raise BadRequest("Kimi's screen driver can only use the default model, without search or thinking.")
+        if turn.conversation is not None:
+            await tab.goto(f"/chat/{turn.conversation.id}")
+        else:
+            await super().prepare(tab, turn)
+
+    async def upload(self, tab: Tab, attachment: Attachment) -> FileRef:
+        """Upload, then wait until the site has read the file (section 7)."""
+        headers = await self.headers(tab)
+        part = FormPart("file", attachment.data, attachment.name, attachment.mime)
+        response = await tab.fetch("POST", UPLOAD, headers=headers, body=[part], timeout_s=120)
+        file = parsed(Uploaded, response, sends_prompt=True).file
+        try:
+            async with asyncio.timeout(PARSE_S):
+                while (state := await self._parsing(tab, file.id)) != "PROCESS_STATUS_SUCCESS":
+                    if state != "PROCESS_STATUS_PROCESSING":
+                        raise BadRequest(f"Kimi could not read the file {attachment.name!r} ({state}).")
+                    await asyncio.sleep(0.3)  # the site offers no event for it
+        except TimeoutError:
+            raise SiteError(f"Kimi did not finish reading the file within {PARSE_S:g} s.", refused=True) from None
+        return FileRef(file.id, attachment.name, attachment.mime, len(attachment.data), attachment.kind)
+
+    async def _parsing(self, tab: Tab, file: str) -> str:
+        progress = parsed(ParseProgress, await self._unary(tab, PARSING, {"file_ids": [file]}))
+        return progress.progresses[0].status
+
+    async def delete(self, tab: Tab, conversation: str) -> None:
+        """DeleteChat (section 8)."""
+        parsed(Answered, await self._unary(tab, DELETE, {"chatId": conversation}))
