@@ -1,0 +1,93 @@
+"""What every replica is: its hosts, a table of routes, and how it refuses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from tests.replicas.exchange import EndedEarly, Exchange, Refused, Torn
+from tests.replicas.recording import Moment
+from tests.replicas.scenario import Fault
+from tests.replicas.script import silence
+
+TYPES = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+WALL = "<!doctype html><html><head><title>Just a moment...</title></head><body><h1>Checking</h1></body></html>"
+
+Handler = Callable[[Exchange, re.Match[str]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """``method`` and a whole-path regular expression, the operation's name for faults and records, its handler."""
+
+    method: str
+    path: str
+    operation: str
+    handler: Handler
+
+
+class Replica:
+    """Base of all replicas. State lives in the instance, keyed by account, so that tests do not disturb each other."""
+
+    id: ClassVar[str]
+    hosts: ClassVar[tuple[str, ...]]
+    routes: Sequence[Route] = ()
+
+    def account(self, exchange: Exchange) -> str:
+        """Whose request this is, for choosing the scenario; never proof of a login. Empty: unknown.
+
+        Sites override it to look in their tokens first. The cookie lets a test name any context, a guest's too.
+        """
+        return exchange.request.cookies.get("replica_account", "")
+
+    def state(self, account: str) -> object:
+        """What the site keeps for ``account``, as JSON for tests."""
+        raise NotImplementedError
+
+    def fault_body(self, fault: Fault) -> object:
+        """The JSON that the site answers with a refusing status."""
+        return {"code": fault.code, "message": fault.message}
+
+    def find(self, method: str, path: str) -> tuple[Route, re.Match[str]] | None:
+        """The route of a request."""
+        for route in self.routes:
+            if route.method == method and (match := re.fullmatch(route.path, path)):
+                return route, match
+        return None
+
+    async def serve(self, exchange: Exchange, route: Route, match: re.Match[str]) -> None:
+        """Answer one request, with the fault of its scenario; the record says why it was refused, if it was."""
+        exchange.fault = fault = exchange.scenario.fault(route.operation)
+        try:
+            if fault and fault.kind == "status":
+                headers = {} if fault.retry_after_s is None else {"retry-after": str(fault.retry_after_s)}
+                raise Refused(fault.status, f"scenario: {fault.status}", self.fault_body(fault), headers)
+            if fault and fault.kind == "html":
+                await exchange.reply(WALL.encode(), TYPES[".html"])
+            elif fault and fault.kind == "stall" and fault.after < 0:
+                await silence()
+            else:
+                await route.handler(exchange, match)
+        except Refused as refusal:
+            exchange.record.refused = refusal.why
+            await exchange.json(refusal.body, refusal.status, refusal.headers)
+        except EndedEarly:
+            await exchange.finish()
+        except Torn:
+            exchange.record.torn = Moment()  # returning without an end resets the stream
+
+
+async def send_file(exchange: Exchange, directory: Path, name: str) -> None:
+    """A static file of the page. Raises Refused (404) when there is none."""
+    file = directory / name
+    if not re.fullmatch(r"[\w.-]+", name) or not file.is_file():
+        raise Refused(404, f"no such file: {name}")
+    await exchange.reply(file.read_bytes(), TYPES.get(file.suffix, "application/octet-stream"))
