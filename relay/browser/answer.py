@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 
@@ -97,9 +98,24 @@ class Answer:
             raise SiteChanged(" or ".join(content_types), f"{self.content_type or 'no content type'} at {self.url}")
 
 
+def _message(body: str) -> str:
+    """What an error body says to people: the message in its JSON, or plain text; nothing of an HTML page."""
+    if body.lstrip().startswith("<"):
+        return ""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return body
+    for key in ("error", "detail", "message"):
+        if isinstance(found, dict) and found.get(key):
+            found = found[key]
+    return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+
+
 def status_error(status: int, headers: Mapping[str, str], body: str, *, sends_prompt: bool) -> RelayError:
     """The error of an HTTP status, by the rules of the house: 401/403/429 mean `not accepted`."""
-    said = f" It said: {' '.join(body.split())[:200]}" if body and not body.lstrip().startswith("<") else ""
+    words = " ".join(_message(body).split())[:200]
+    said = f" It said: {words}" if words else ""
     if status in (401, 403):
         return LoginNeeded(
             f"The site answered HTTP {status}: the login has expired or is refused.{said}", refused=sends_prompt

@@ -20,10 +20,12 @@ from loguru import logger
 from playwright.async_api import CDPSession
 from playwright.async_api import Error as PlaywrightError
 
-from relay.errors import BrowserFault
+from relay.errors import BrowserFault, CutAnswer, RelayError
 
 Params = dict[str, Any]
 Listener = Callable[[Params], None]
+GONE = "relay.gone"
+"""The event a session emits, once, when its target has died."""
 DEAD_MARKS = ("closed", "crashed", "Connection closed", "Session with given id not found", "disconnected")
 
 
@@ -32,10 +34,12 @@ class CdpError(Exception):
 
 
 class CdpSession(ABC):
-    """A DevTools session with one target."""
+    """A DevTools session with one target. `fault` is set once the target is dead."""
 
     def __init__(self) -> None:
+        self.fault: RelayError | None = None
         self._listeners: defaultdict[str, list[Listener]] = defaultdict(list)
+        self._clocks: set[asyncio.Timeout] = set()
 
     def on(self, event: str, listener: Listener) -> None:
         """Call `listener(params)` for each `event`, in the order of arrival."""
@@ -63,11 +67,28 @@ class CdpSession(ABC):
 
     async def send(self, method: str, params: Params | None = None, *, timeout_s: float = 15) -> Params:
         """Send one command. Raises CdpError when refused, BrowserFault when dead or out of time."""
+        if self.fault is not None:
+            raise self.fault
         try:
-            async with asyncio.timeout(timeout_s):
-                return await self.command(method, params or {})
+            async with asyncio.timeout(timeout_s) as clock:
+                self._clocks.add(clock)
+                try:
+                    return await self.command(method, params or {})
+                finally:
+                    self._clocks.discard(clock)
         except TimeoutError:
-            raise BrowserFault(f"The page did not answer {method} within {timeout_s:g} s; it hangs.") from None
+            hangs = BrowserFault(f"The page did not answer {method} within {timeout_s:g} s; it hangs.")
+            raise self.fault or hangs from None
+
+    def fail(self, error: RelayError) -> None:
+        """The target is dead. Chromium leaves a dead target's commands unanswered, so all that wait fail here."""
+        if self.fault is not None:
+            return
+        self.fault = error
+        for clock in self._clocks:
+            if not clock.expired():
+                clock.reschedule(0)
+        self.emit(GONE, {})
 
     def post(self, method: str, params: Params | None = None) -> asyncio.Task[None]:
         """Send one command and do not wait; a refusal is only logged."""
@@ -153,12 +174,6 @@ class _Correlated(CdpSession):
         else:
             future.set_result(message.get("result", {}))
 
-    def fail(self, reason: str) -> None:
-        """The transport is gone: every waiting command fails."""
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(BrowserFault(reason))
-
 
 class ChildSession(_Correlated):
     """A worker or a cross-origin frame, by messages wrapped in its parent's session."""
@@ -169,6 +184,7 @@ class ChildSession(_Correlated):
         self.session_id = session_id
         parent.on("Target.receivedMessageFromTarget", self._on_message)
         parent.on("Target.detachedFromTarget", self._on_detached)
+        parent.on(GONE, self._on_parent_gone)
 
     async def write(self, message: Params) -> None:
         await self.parent.command(
@@ -183,12 +199,16 @@ class ChildSession(_Correlated):
         if params["sessionId"] == self.session_id:
             self.close()
 
+    def _on_parent_gone(self, _: Params) -> None:
+        self.close()
+
     def close(self) -> None:
         """The target is gone."""
-        self.parent.off("Target.receivedMessageFromTarget", self._on_message)
-        self.parent.off("Target.detachedFromTarget", self._on_detached)
-        self.fail("A worker or frame of the page went away.")
-        self.emit("detached", {})
+        if self.fault is None:
+            self.parent.off("Target.receivedMessageFromTarget", self._on_message)
+            self.parent.off("Target.detachedFromTarget", self._on_detached)
+            self.parent.off(GONE, self._on_parent_gone)
+            self.fail(CutAnswer("A worker or frame of the page went away."))
 
     async def detach(self) -> None:
         self.close()
@@ -207,8 +227,8 @@ class SocketSession(_Correlated):
         await self.socket.write(message)
 
     async def detach(self) -> None:
-        self.socket.sessions.pop(self.session_id, None)
-        await self.socket.post("Target.detachFromTarget", {"sessionId": self.session_id})
+        if self.socket.sessions.pop(self.session_id, None) is not None:
+            await self.socket.post("Target.detachFromTarget", {"sessionId": self.session_id})
 
 
 class DevToolsSocket(_Correlated):
@@ -218,6 +238,7 @@ class DevToolsSocket(_Correlated):
         super().__init__()
         self._socket = socket
         self.sessions: dict[str, SocketSession] = {}
+        self.on("Target.detachedFromTarget", self._on_detached)
         self._pump = asyncio.create_task(self._read())
 
     @classmethod
@@ -238,6 +259,10 @@ class DevToolsSocket(_Correlated):
         self.sessions[session.session_id] = session
         return session
 
+    def _on_detached(self, params: Params) -> None:
+        if (session := self.sessions.pop(params["sessionId"], None)) is not None:
+            session.fail(BrowserFault("The page was closed under the chat."))
+
     async def _read(self) -> None:
         try:
             async for text in self._socket:
@@ -249,7 +274,8 @@ class DevToolsSocket(_Correlated):
             logger.debug("the browser's debugging socket closed: {}", error)
         finally:
             for session in (self, *self.sessions.values()):
-                session.fail("The browser closed its debugging socket.")
+                session.fail(BrowserFault("The browser closed its debugging socket."))
+            self.sessions.clear()
 
     async def detach(self) -> None:
         await self._socket.close()

@@ -39,12 +39,13 @@ Body = str | bytes | Sequence[FormPart] | None
 class FetchCall:
     """One running fetch; its messages come in by `receive`."""
 
-    def __init__(self, tab: Tab, url: str) -> None:
+    def __init__(self, tab: Tab, url: str, world: WorldName) -> None:
         self.nonce = secrets.token_hex(8)
         self.head: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.answer: Answer | None = None
         self._tab = tab
         self._url = url
+        self._world = world
 
     def receive(self, kind: str, payload: str) -> None:
         """One message of `fetch.js`."""
@@ -77,7 +78,7 @@ class FetchCall:
     def abort(self) -> None:
         """Stop the fetch in the page, without waiting."""
         if self._tab.calls.pop(self.nonce, None) is not None:
-            self._tab.post_call("abort", self.nonce)
+            self._tab.post_call("abort", self.nonce, world=self._world)
 
     def release(self) -> None:
         """The consumer is done: a fully read answer may close by itself, any other is aborted now."""
@@ -127,7 +128,7 @@ async def stream(
     redirect: Literal["follow", "manual", "error"],
 ) -> AsyncIterator[Answer]:
     """Run one fetch; the answer is yielded once its head is here, and aborted when the block is left early."""
-    call = FetchCall(tab, url)
+    call = FetchCall(tab, url, world)
     encoded = await encode_body(tab, body, world)
     tab.calls[call.nonce] = call
     try:

@@ -23,7 +23,7 @@ DELIMITERS = {"em": "*", "i": "*", "strong": "**", "b": "**", "del": "~~", "s": 
 KEPT_AS_HTML = frozenset({"sup", "sub", "u", "ins", "kbd", "mark"})
 
 _SOFT_BREAK = re.compile(r"[ \t\r\f]*\n[ \t\r\n\f]*")
-_BARE_URL = re.compile(r"(?:https?://|www\.)[^\s<>()\[\]`*]*[A-Za-z0-9/_=#&%-]\Z")
+_BARE_URL = re.compile(r"(?:https?://|www\.)[^\s<>()\[\]`*]*(?:[A-Za-z0-9/_=#&%-]|[^\x00-\x7f])\Z")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|([A-Za-z][A-Za-z0-9]{1,31}));")
 _RUNS = re.compile(r"\*+|_+|~+")
 _TAG = re.compile(r"<(?:/?[A-Za-z][^<>]*|[!?][^<>]*)>")

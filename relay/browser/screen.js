@@ -125,7 +125,8 @@
     },
 
     // The dom driver: follow the newest answer after `before` older ones, until the page is idle again.
-    watch({ nonce, answer, reasoning, busy, error, before, thoughts, drop, settleMs }) {
+    // `faults` maps what the page may show instead of an answer (error, limited, wall, ...) to its candidates.
+    watch({ nonce, answer, reasoning, busy, faults, before, thoughts, drop, settleMs }) {
       const emit = message => post(nonce + "m" + JSON.stringify(message));
       const parts = {};
       let sawBusy = false;
@@ -143,8 +144,10 @@
         if (!parts.reasoning && thought()) follow("reasoning", thought);
         const running = matching(busy).length > 0;
         sawBusy ||= running;
-        const failure = error.length ? matching(error).at(-1) : null;
-        if (failure) return finish({ kind: "error", text: said(failure).slice(0, 500) });
+        for (const [fault, candidates] of Object.entries(faults)) {
+          const shown = matching(candidates).at(-1);
+          if (shown) return finish({ kind: "fault", fault, text: said(shown).slice(0, 500) });
+        }
         const quiet = performance.now() - changed;
         if (!running && parts.text && quiet > (sawBusy ? settleMs : 4 * settleMs)) finish({ kind: "end" });
       };

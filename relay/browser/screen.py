@@ -16,9 +16,25 @@ from relay.browser.markdown import MarkdownStream
 from relay.browser.tab import Tab
 from relay.chat.events import Event, Finished, Reasoning, Text
 from relay.chat.request import Attachment
-from relay.errors import SiteChanged, SiteError
+from relay.errors import (
+    ChallengeNeeded,
+    ContentRefused,
+    LoginNeeded,
+    RateLimited,
+    RelayError,
+    SiteChanged,
+    SiteError,
+)
 
 FillWay = Literal["paste", "insertText"]
+FAULTS: dict[str, type[RelayError]] = {
+    "limited": RateLimited,
+    "refused": ContentRefused,
+    "wall": LoginNeeded,
+    "challenge": ChallengeNeeded,
+    "error": SiteError,
+}
+"""Roles of what a page may show instead of an answer, the most telling first."""
 MASKED = "input[type=password], input[autocomplete*=one-time-code], input[name*=token], [data-secret]"
 
 
@@ -123,7 +139,7 @@ class Screen:
         """Read the newest answer out of the page as Markdown deltas, until the page is idle again.
 
         `before` and `thoughts` are how many answers and reasoning parts it showed before the prompt was sent.
-        Raises SiteError for an error the page shows, BrowserFault where the page dies.
+        Raises what the page shows instead (`FAULTS`), BrowserFault where the page dies.
         """
         nonce = secrets.token_hex(8)
         # An Answer serves as the queue: it is bounded, and it carries errors.
@@ -131,16 +147,17 @@ class Screen:
         self._tab.observers[nonce] = updates
         streams = {"text": MarkdownStream(), "reasoning": MarkdownStream()}
         kinds: dict[str, type[Text] | type[Reasoning]] = {"text": Text, "reasoning": Reasoning}
-        roles = {role: self._candidates(role) for role in ("answer", "reasoning", "busy", "error")}
-        options = {"nonce": nonce, **roles, "before": before, "thoughts": thoughts, "drop": list(drop)}
+        roles = {role: self._candidates(role) for role in ("answer", "reasoning", "busy")}
+        faults = {role: self._candidates(role) for role in FAULTS if self.has(role)}
+        options = {"nonce": nonce, **roles, "faults": faults, "before": before, "thoughts": thoughts, "drop": list(drop)}
         options["settleMs"] = settle_ms
         try:
             await self._call("watch", options, timeout_s=10)
             async for payload in updates:
                 message = json.loads(payload)
                 kind = message["kind"]
-                if kind == "error":
-                    raise SiteError(f"The site's page shows an error: {message['text']}")
+                if kind == "fault":
+                    raise FAULTS[message["fault"]](f"The site's page shows: {message['text']}")
                 if kind == "end":
                     for name, stream in streams.items():
                         if delta := stream.close():

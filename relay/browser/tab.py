@@ -48,6 +48,8 @@ class Tab:
         self.observers: dict[str, Answer] = {}
         self.fresh = False
         """Whether the page shows an empty chat, ready for the screen drivers."""
+        self.draining: Answer | None = None
+        """An answer that was read to its end mark while the page still reads on."""
         self._main_frame = ""
         self._main_context: int | None = None
         self._worlds: dict[WorldName, World] = {
@@ -118,12 +120,12 @@ class Tab:
             observer.finish(error)
         self._tap.fail(error)
 
-    def post_call(self, function: str, *arguments: Any) -> None:
+    def post_call(self, function: str, *arguments: Any, world: WorldName = "isolated") -> None:
         """Call one of our functions without waiting; a page that is gone needs nothing from us."""
 
         async def quietly() -> None:
             try:
-                await self.world().call(function, *arguments, timeout_s=5)
+                await self.world(world).call(function, *arguments, timeout_s=5)
             except (RelayError, CdpError) as error:
                 logger.debug("{} not delivered: {}", function, error)
 
@@ -210,6 +212,16 @@ class Tab:
             yield traffic
         finally:
             self._tap.watchers.remove(traffic)
+
+    async def drain(self, timeout_s: float) -> None:
+        """Let the page finish reading an answer that we have read, so that leaving the page cuts nothing off."""
+        answer, self.draining = self.draining, None
+        if answer is not None:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await answer.read()
+            except (TimeoutError, RelayError) as error:
+                logger.debug("not drained: {}", error)
 
     async def terminate(self) -> None:
         """Stop a script that hangs."""

@@ -16,6 +16,7 @@ from relay.browser.cdp import CdpError, CdpSession
 from relay.errors import BrowserFault, SiteChanged
 
 WorldName = Literal["isolated", "main"]
+_NAVIGATED = ("Cannot find context", "No frame for given id")
 STAGE_PIECE_BYTES = 768 * 1024
 SCRIPTS = ("fetch", "screen", "markdown")
 
@@ -101,8 +102,9 @@ class World:
     async def evaluate(self, code: str, *arguments: Any, timeout_s: float = 15, wait: bool = True) -> Any:
         """Call a function given as source. A context that died before the call was taken is made anew, once."""
         for attempt in (1, 2):
-            context = await self.ready()
+            context = None
             try:
+                context = await self.ready()
                 reply = await self._session.send(
                     "Runtime.callFunctionOn",
                     {
@@ -115,7 +117,7 @@ class World:
                     timeout_s=timeout_s,
                 )
             except CdpError as error:
-                if attempt == 1 and "Cannot find context" in str(error):
+                if attempt == 1 and any(mark in str(error) for mark in _NAVIGATED):
                     self.lost(context)
                     continue
                 raise BrowserFault(f"The page went away under a call ({error}).") from None

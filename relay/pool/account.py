@@ -134,6 +134,11 @@ class Account:
             logger.warning("{} is now {}: {}", self.name, state.value, why)
         self.state, self.why = state, why
 
+    def proved(self) -> None:
+        """An answer is the best proof of a login."""
+        if self.state is State.NEW:
+            self.state, self.why = State.READY, ""
+
     def notice_login(self) -> None:
         """A state file that someone wrote since (a new login, a restored copy) puts a parked account back to work."""
         if self.state in (State.LOGIN_NEEDED, State.CHALLENGED, State.BROKEN) and self.profile.stamp() != self._stamp:

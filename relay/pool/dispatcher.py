@@ -25,6 +25,7 @@ from relay.settings import Settings
 from relay.sites.registry import SITES, site_class
 
 CHECKS_AT_ONCE = 2
+DRAIN_S = 2.0
 CANCELLED = NoAccount("The request was cancelled.")
 
 
@@ -237,6 +238,7 @@ class Dispatcher:
         """Bring a used page to an empty chat ahead of the next one; a page that fails at it is closed."""
         assert slot.tab is not None
         try:
+            await slot.tab.drain(DRAIN_S)
             await account.site.reset(slot.tab)
         except RelayError as error:
             logger.debug("{}: page closed instead of reset: {}", account.name, error)

@@ -68,8 +68,11 @@ class Chat(Protocol):
     """Empty until a tab is leased."""
     driver: str
     """The driver that answers (`fetch`, `screen`, `dom`, `fetch:queue`...); empty until it started."""
-    queue_ms: float
-    """Time spent waiting for a tab, so far or in all."""
+
+    @property
+    def queue_ms(self) -> float:
+        """Time spent waiting for a tab, so far or in all."""
+        ...
 
     def __aiter__(self) -> AsyncIterator[Event]:
         """Events in order, up to and with Finished (or Retracted)."""

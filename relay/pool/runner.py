@@ -83,6 +83,7 @@ async def run_chat(chat: PooledChat, account: Account, slot: Slot, settings: Set
             tab = await account.tab(slot)
             await _try_drivers(chat, account, tab, turn, settings)
             chat.end()
+            account.proved()
         except asyncio.CancelledError:
             chat.end(CutAnswer("The request was cancelled."))
             logger.info("{} cancelled after {:.0f} ms", chat, (time.perf_counter() - started) * 1000)

@@ -131,6 +131,8 @@ class ScreenRecipe:
     reader: Callable[[], Reader[Any]] | None = None
     fresh: str = ""
     upload: str = ""
+    renews: bool = False
+    """Whether the page renews a refused login and sends the prompt again by itself."""
     settle_ms: int = 400
     """How long a finished-looking DOM answer must stay unchanged before it counts as ended."""
 
@@ -185,6 +187,10 @@ class Site(ABC):
     def chat(self, tab: Tab, turn: Turn, driver: str) -> AsyncGenerator[Event, None]:
         """Run a turn by the site's API, from inside the page; closing the generator stops the answer. `driver` is `fetch` or `fetch:<way>`."""
         raise NotImplementedError
+
+    async def accepted(self, answer: Answer) -> None:
+        """Raise what the answer's head (or an error body) says against it. For both drivers that read traffic."""
+        await answer.raise_for_status()
 
     async def refresh(self, tab: Tab) -> None:
         """Let the page renew its login after a 401, once. The default reloads it."""

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from relay.browser.answer import status_error
+from relay.browser.answer import Answer, status_error
 from relay.browser.fetch import FormPart
 from relay.browser.tab import Tab
 from relay.chat.events import (
@@ -197,15 +197,19 @@ class Demo(Site):
             body |= {"conversation_id": turn.conversation.id, "parent_id": turn.conversation.parent}
         headers = {"Content-Type": "application/json"}
         async with tab.stream("POST", CHAT, headers=headers, body=json.dumps(body)) as answer:
-            if answer.status == 403 and answer.content_type == "text/html":
-                raise ChallengeNeeded("The demo site shows a challenge.", refused=True)
-            await answer.raise_for_status()
-            if answer.content_type == "application/json":
-                fault = json.loads(await answer.read())["error"]
-                raise site_error(fault["code"], fault["message"])
-            answer.expect("text/event-stream")
+            await self.accepted(answer)
             async for event in DemoReader().read(answer):
                 yield event
+
+    async def accepted(self, answer: Answer) -> None:
+        """A challenge is HTML with 403; an error may come as JSON with 200."""
+        if answer.status == 403 and answer.content_type == "text/html":
+            raise ChallengeNeeded("The demo site shows a challenge.", refused=True)
+        await super().accepted(answer)
+        if answer.content_type == "application/json":
+            fault = json.loads(await answer.read())["error"]
+            raise site_error(fault["code"], fault["message"])
+        answer.expect("text/event-stream")
 
     async def upload(self, tab: Tab, attachment: Attachment) -> FileRef:
         """POST /api/files."""

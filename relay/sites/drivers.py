@@ -92,7 +92,8 @@ async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, Non
     async with tab.traffic(recipe.answer) as traffic:
         await _type(site, recipe, tab, turn, screen)
         try:
-            answer = await _accepted(traffic)
+            answer = await _accepted(site, recipe, traffic)
+            tab.draining = answer
             async for event in recipe.reader().read(answer):
                 finished = isinstance(event, Finished)
                 yield event
@@ -104,16 +105,16 @@ async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, Non
                 await _stop(screen)
 
 
-async def _accepted(traffic: Traffic) -> Answer:
+async def _accepted(site: Site, recipe: ScreenRecipe, traffic: Traffic) -> Answer:
     """The answer the page got, after the page's own renewal of a refused login if it makes one."""
     answer = await (await traffic.next()).answer()
-    if answer.status == 401:
+    if answer.status == 401 and recipe.renews:
         try:
             async with asyncio.timeout(RESEND_S):
                 answer = await (await traffic.next()).answer()
         except TimeoutError:
             logger.debug("the page did not send again after its 401")
-    await answer.raise_for_status()
+    await site.accepted(answer)
     return answer
 
 

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from relay.browser.answer import status_error
+from relay.browser.answer import Answer, status_error
 from relay.browser.fetch import FormPart
 from relay.browser.tab import Response, Tab
 from relay.chat.events import Event, Finished, Progress, Reasoning, Started, Text, Turned
@@ -294,6 +294,7 @@ class Kimi(Site):
         reader=KimiReader,
         fresh="/?chat_enter_method=new_chat",
         upload="**" + UPLOAD,
+        renews=True,
     )
 
     async def headers(self, tab: Tab) -> dict[str, str]:
@@ -363,10 +364,14 @@ class Kimi(Site):
             "Connect-Protocol-Version": "1",
         }
         async with tab.stream("POST", CHAT, headers=headers, body=envelope(chat_body(turn, files))) as answer:
-            await answer.raise_for_status()
-            answer.expect("application/connect+json")
+            await self.accepted(answer)
             async for event in KimiReader().read(answer):
                 yield event
+
+    async def accepted(self, answer: Answer) -> None:
+        """HTML in the place of frames is a changed site, or something in between."""
+        await super().accepted(answer)
+        answer.expect("application/connect+json")
 
     async def prepare(self, tab: Tab, turn: Turn) -> None:
         """The screen knows the default model only: the picker's names and the search switch are not known for sure."""

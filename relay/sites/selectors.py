@@ -7,7 +7,8 @@
     input = ['textarea#prompt']     # candidates in order of preference
     send = [{ css = "button", text = "Submit" }]
 
-Roles: input, send, stop, attach, answer, reasoning, busy, error, and whatever the site's module names.
+Roles: input, send, stop, attach, answer, reasoning, busy; what a page may show instead of an answer: error, limited,
+refused, wall, challenge; and whatever the site's module names.
 """
 
 from __future__ import annotations
