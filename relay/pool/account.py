@@ -72,6 +72,7 @@ class Account:
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
     _stamp: int = 0
     _saved: object = None
+    _unsaved: bool = False
 
     def __repr__(self) -> str:
         return f"<Account {self.name} {self.state.value} running={self.running}/{self.limit} tabs={self.open_tabs}>"
@@ -177,18 +178,26 @@ class Account:
             self.park(State.BROKEN, error.message)
             raise NoAccount(error.message) from None
 
-    async def tab(self, slot: Slot) -> Tab:
-        """The slot's tab, alive: an open one, or a new page at the site."""
+    async def tab(self, slot: Slot, *, cached: bool = True) -> Tab:
+        """The slot's tab, alive: an open one, or a new page at the site.
+
+        A page that is only looked at once (`cached=False`) leaves nothing in the context's memory cache, which is
+        about 1 MiB a context for a usual chat page.
+        """
         if slot.resetting is not None:
             await slot.resetting
             slot.resetting = None
         if slot.tab is not None and slot.tab.fault is None:
+            self._unsaved = True
             return slot.tab
         await self.drop(slot)
+        self._unsaved = True
         tab = await (await self.context()).tab()
         slot.tab = tab
         self.open_tabs += 1
         try:
+            if not cached:
+                await tab.disable_cache()
             await self.site.open(tab)
         except BaseException:
             await self.drop(slot)
@@ -203,9 +212,10 @@ class Account:
             await tab.close()
 
     async def save(self) -> None:
-        """Write the state to disk if it changed."""
-        if self._context is None or self._context.closed:
+        """Write the state to disk if it changed. Reading it costs a page load, so only after use."""
+        if not self._unsaved or self._context is None or self._context.closed:
             return
+        self._unsaved = False
         try:
             state = await self._context.state()
         except BrowserFault as error:
@@ -214,12 +224,6 @@ class Account:
         if state != self._saved and self.profile.stamp() == self._stamp:
             self.profile.save(state)
             self._saved, self._stamp = state, self.profile.stamp()
-
-    async def close(self) -> None:
-        """Save, and close the context."""
-        await self.save()
-        if self._context is not None:
-            await self._context.close()
 
     # the login
 

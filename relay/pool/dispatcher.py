@@ -69,7 +69,7 @@ class Dispatcher:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for account in self.accounts.values():
-            await account.close()
+            await account.save()
         await self.browsers.stop()
 
     async def _check_all(self) -> None:
@@ -88,7 +88,7 @@ class Dispatcher:
         slot = Slot()
         account.running += 1
         try:
-            tab = await account.tab(slot)
+            tab = await account.tab(slot, cached=keep)
             login = await account.check(tab)
             account.models = tuple(await account.site.catalogue(tab))
             logger.info("{}: login {} {}", account.name, login.state.value, login.label)
