@@ -83,13 +83,13 @@ def _cut(name: str) -> tuple[str, str]:
 def _exact(name: str, offers: Sequence[Named]) -> ModelChoice | None:
     """What the name means with nothing cut off it."""
     folded = name.casefold()
-    same_site = [offer for offer in offers if offer.site.casefold() == folded]
-    if same_site:
-        return _choose(_default(same_site))
     for spelt in (name, folded):
         for offer in offers:
             if spelt in (offer.id, offer.id.casefold()):
                 return _choose(offer)
+    same_site = [offer for offer in offers if offer.site.casefold() == folded]
+    if same_site:
+        return _choose(_default(same_site))
     site, slash, rest = name.partition("/")
     if slash and rest:
         mine = [offer for offer in offers if offer.site.casefold() == site.casefold()]

@@ -1,0 +1,52 @@
+"""The HTTP server's application. The pool is the caller's: started before, stopped after."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware import Middleware
+from fastapi.openapi.utils import get_openapi
+
+from relay import __version__
+from relay.api import auth, errors, health
+from relay.api.gate import Gate
+from relay.api.openai import chat, models
+from relay.api.openai.schema import ChatBody
+from relay.pool.face import Pool
+from relay.settings import Settings
+
+
+def create_app(settings: Settings, pool: Pool) -> FastAPI:
+    """All routes over one pool."""
+    keys = auth.Keys(key.get_secret_value() for key in settings.api_keys)
+    app = FastAPI(
+        title="relay",
+        version=__version__,
+        summary="Your own accounts at AI chat web sites, behind one OpenAI-compatible API.",
+        middleware=[Middleware(Gate, settings=settings, has_keys=bool(keys))],
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.pool = pool
+    app.state.keys = keys
+    app.state.started_s = int(time.time())
+    errors.install(app)
+    app.include_router(health.router)
+    for router in (chat.router, models.router):
+        app.include_router(router, prefix="/v1", dependencies=[auth.SHOWN_IN_DOCS])
+    app.openapi = lambda: _described(app)  # type: ignore[method-assign]
+    return app
+
+
+def _described(app: FastAPI) -> dict[str, Any]:
+    """The description at `/docs`, with the bodies that routes read by themselves."""
+    if app.openapi_schema is None:
+        schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
+        made = ChatBody.model_json_schema(ref_template="#/components/schemas/{model}")
+        named = schema.setdefault("components", {}).setdefault("schemas", {})
+        named.update(made.pop("$defs", {}))
+        named["ChatBody"] = made
+        app.openapi_schema = schema
+    return app.openapi_schema

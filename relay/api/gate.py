@@ -1,0 +1,180 @@
+"""What every request passes first: id, Host, Origin and CORS, the body's limit. Plain ASGI: streams stay streams."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+
+from loguru import logger
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from relay.api import errors
+from relay.errors import Forbidden, RelayError, TooLarge
+from relay.settings import Settings
+
+EXPOSED = "x-request-id, retry-after, retry-after-ms, x-should-retry, " + ", ".join(
+    f"x-relay-{name}" for name in ("site", "driver", "queue-ms", "ignored")
+)
+_SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
+_LOCAL_NAMES = {"localhost", "host.docker.internal"}
+_CLIENT_GONE = 499
+"""Logged where the client left before the answer's status, as nginx does."""
+
+
+class Gate:
+    """ASGI middleware; the outermost."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, *, has_keys: bool) -> None:
+        self._app = app
+        self._has_keys = has_keys
+        self._max_body_bytes = settings.max_body_mib * 1024 * 1024
+        self._hosts = _LOCAL_NAMES | {settings.host.lower()} | {name.lower() for name in settings.allowed_hosts or ()}
+        self._any_host = "*" in self._hosts or (settings.allowed_hosts is None and not settings.is_loopback)
+        origins = settings.cors_origins if settings.cors_origins is not None else ["*"] if has_keys else []
+        self._origins = {origin.rstrip("/").lower() for origin in origins}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request through, or answer it here."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
+        request_id = headers.get("x-request-id", "")
+        if not _SANE_ID.fullmatch(request_id):
+            request_id = uuid.uuid4().hex
+        scope.setdefault("state", {})["request_id"] = request_id
+        visit = _Visit(send, request_id)
+        with logger.contextualize(request_id=request_id):
+            try:
+                await self._pass(scope, headers, receive, visit)
+            except Exception as error:
+                logger.opt(exception=error).error("{} {} failed", scope["method"], scope["path"][:200])
+                if not visit.status:
+                    await errors.crash_response()(scope, receive, visit)
+            finally:
+                visit.log(scope)
+
+    async def _pass(self, scope: Scope, headers: Mapping[str, str], receive: Receive, visit: _Visit) -> None:
+        try:
+            self._check_host(headers.get("host", ""))
+            visit.extra += self._cors(headers)
+            self._check_length(headers.get("content-length", ""))
+        except RelayError as error:
+            await errors.response_of(error)(scope, receive, visit)
+            return
+        if scope["method"] == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers:
+            await _preflight(headers)(scope, receive, visit)
+            return
+        await self._app(scope, self._limited(receive), visit)
+
+    def _check_host(self, host: str) -> None:
+        """A page of another name that resolves to us (DNS rebinding) is refused: names are known, addresses safe."""
+        match = _HOST.fullmatch(host)
+        name = match[1].lower().rstrip(".") if match else ""
+        if not name or not (self._any_host or name in self._hosts or name.endswith(".localhost") or _is_address(name)):
+            raise Forbidden(
+                f"The Host {host[:100]!r} is not one that this server answers to. RELAY_ALLOWED_HOSTS adds names."
+            )
+
+    def _cors(self, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+        """The headers for a page of another origin. Raises Forbidden without keys: pages could use the accounts."""
+        origin = headers.get("origin", "").lower()
+        if not origin or origin.partition("://")[2] == headers.get("host", "").lower():
+            return []
+        if "*" in self._origins or origin in self._origins:
+            return [
+                (b"access-control-allow-origin", b"*" if "*" in self._origins else origin.encode("latin-1")),
+                (b"access-control-expose-headers", EXPOSED.encode()),
+                (b"vary", b"origin"),
+            ]
+        if not self._has_keys:
+            raise Forbidden(
+                f"A page of {origin[:100]} may not use this server. RELAY_CORS_ORIGINS lists the origins that may; "
+                "with RELAY_API_KEYS set, any may that has a key."
+            )
+        return []
+
+    def _check_length(self, length: str) -> None:
+        if length.isdigit() and int(length) > self._max_body_bytes:
+            raise self._too_large()
+
+    def _limited(self, receive: Receive) -> Receive:
+        """`receive` that raises TooLarge once more has come than may; the server drops the rest unread."""
+        received = 0
+
+        async def counted() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > self._max_body_bytes:
+                raise self._too_large()
+            return message
+
+        return counted
+
+    def _too_large(self) -> TooLarge:
+        mib = self._max_body_bytes >> 20
+        return TooLarge(f"The request body is larger than {mib} MiB (RELAY_MAX_BODY_MIB).")
+
+
+class _Visit:
+    """`send` for one request: adds its headers, and remembers what was answered when."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._began_s = time.monotonic()
+        self.status = 0
+        self.extra: list[tuple[bytes, bytes]] = [
+            (b"x-request-id", request_id.encode()),
+            (b"request-id", request_id.encode()),
+        ]
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self.extra]
+        await self._send(message)
+
+    def log(self, scope: Scope) -> None:
+        """One line: method, path (no query: it may hold a token), status, time."""
+        quiet = scope["path"] in ("/ping", "/health", "/ready")
+        took_ms = (time.monotonic() - self._began_s) * 1000
+        logger.log(
+            "DEBUG" if quiet else "INFO",
+            "{} {} {} {:.0f} ms",
+            scope["method"],
+            scope["path"][:200],
+            self.status or _CLIENT_GONE,
+            took_ms,
+        )
+
+
+def _preflight(headers: Mapping[str, str]) -> Response:
+    """The answer to a browser that asks first; what origins may has been decided."""
+    allow = {
+        "access-control-allow-methods": "GET, POST, DELETE, OPTIONS",
+        "access-control-allow-headers": _tokens(headers.get("access-control-request-headers", "")),
+        "access-control-max-age": "86400",
+    }
+    if "access-control-request-private-network" in headers:
+        allow["access-control-allow-private-network"] = "true"
+    return Response(status_code=204, headers=allow)
+
+
+def _tokens(names: str) -> str:
+    """The header names in a list, without what is none."""
+    wanted: Iterable[str] = (name.strip().lower() for name in names.split(","))
+    return ", ".join(name for name in wanted if re.fullmatch(r"[a-z0-9!#$%&'*+.^_`|~-]+", name))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]"))
+    except ValueError:
+        return False
+    return True

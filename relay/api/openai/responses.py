@@ -1,0 +1,179 @@
+"""The two answers of `POST /v1/chat/completions` as ASGI responses: a stream of events, and one JSON body.
+
+Both wait for the pool inside the response, where the client's leaving can be seen. Until the status line is sent
+(a stream commits at its first content, or after `commit_after_s`), errors are raised and get a status of their own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from loguru import logger
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
+
+from relay.api import sse
+from relay.api.answer import Composer, Limits
+from relay.api.feed import ClientGone, Feed
+from relay.api.openai.chunks import Chunks, Frame, completion, error_event
+from relay.chat.events import CONTENT, Event
+from relay.chat.usage import Usage
+from relay.errors import RelayError
+from relay.pool.face import Chat
+
+Header = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the request asks of its answer."""
+
+    limits: Limits
+    prompt_tokens: int
+    with_usage: bool = False
+    ignored: tuple[str, ...] = ()
+
+
+class Answer(Response):
+    """One chat as an HTTP answer."""
+
+    def __init__(self, chat: Chat, frame: Frame, wanted: Wanted) -> None:
+        super().__init__()
+        self._chat = chat
+        self._frame = frame
+        self._wanted = wanted
+        self._composer = Composer(wanted.limits)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._frame.id} {self._composer}>"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the chat to its end, or until the client leaves."""
+        feed = Feed(self._chat, receive)
+        try:
+            async with feed:
+                await self._answer(feed, send)
+        except ClientGone:
+            return
+        usage = self._usage()
+        logger.info(
+            "chat {} by {}: queued {:.0f} ms, {}, about {} + {} tokens",
+            self._chat.site,
+            self._chat.driver or "-",
+            self._chat.queue_ms,
+            self._composer.finish or "failed",
+            usage.prompt,
+            usage.completion,
+        )
+
+    async def _answer(self, feed: Feed, send: Send) -> None:
+        raise NotImplementedError
+
+    def _usage(self) -> Usage:
+        return self._composer.usage(self._wanted.prompt_tokens)
+
+    def _relay_headers(self) -> list[Header]:
+        told = {
+            b"x-relay-site": self._chat.site,
+            b"x-relay-driver": self._chat.driver,
+            b"x-relay-queue-ms": str(round(self._chat.queue_ms)),
+            b"x-relay-ignored": ", ".join(self._wanted.ignored),
+        }
+        return [(name, value.encode("ascii", "replace")) for name, value in told.items() if value]
+
+
+class WholeAnswer(Answer):
+    """`stream: false`."""
+
+    async def _answer(self, feed: Feed, send: Send) -> None:
+        composer = self._composer
+        while composer.finish is None:
+            composer.feed(await feed.take())
+        body = completion(self._frame, composer, self._usage())
+        headers = [
+            (b"content-type", b"application/json"),
+            (b"content-length", str(len(body)).encode()),
+            (b"cache-control", b"no-store"),
+            *self._relay_headers(),
+        ]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+
+class StreamedAnswer(Answer):
+    """`stream: true`."""
+
+    def __init__(self, chat: Chat, frame: Frame, wanted: Wanted, *, commit_after_s: float, keep_alive_s: float) -> None:
+        super().__init__(chat, frame, wanted)
+        self._chunks = Chunks(frame, with_usage=wanted.with_usage)
+        self._commit_after_s = commit_after_s
+        self._keep_alive_s = keep_alive_s
+
+    async def _answer(self, feed: Feed, send: Send) -> None:
+        events = await self._first(feed)
+        opening = self._render(events)  # what fails here still has a status of its own
+        await send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS, *self._relay_headers()]})
+        await send(_body(self._chunks.role() + opening))
+        try:
+            await self._go_on(feed, send)
+        except ClientGone:
+            raise
+        except Exception as error:
+            await send(_body(self._failure(error), more=False))
+        else:
+            await send(_body(self._closing(), more=False))
+
+    async def _first(self, feed: Feed) -> Sequence[Event]:
+        """Events up to the first content, or those of the first `commit_after_s`."""
+        now_s = asyncio.get_running_loop().time
+        deadline_s = now_s() + self._commit_after_s
+        events: list[Event] = []
+        while not any(isinstance(event, CONTENT) for event in events):
+            left_s = deadline_s - now_s()
+            if left_s <= 0:
+                break
+            events += await feed.take(left_s)
+        return events
+
+    async def _go_on(self, feed: Feed, send: Send) -> None:
+        """The rest of the answer; a comment after each `keep_alive_s` in which nothing could be shown."""
+        now_s = asyncio.get_running_loop().time
+        quiet_until_s = now_s() + self._keep_alive_s
+        while self._composer.finish is None:
+            events = await feed.take(max(quiet_until_s - now_s(), 0.0))
+            written = self._render(events)
+            if not written and now_s() >= quiet_until_s and self._composer.finish is None:
+                written = sse.keep_alive(self._chat.note())
+            if written:
+                quiet_until_s = now_s() + self._keep_alive_s
+                await send(_body(written))
+
+    def _render(self, events: Iterable[Event]) -> bytes:
+        return b"".join(map(self._chunks.piece, self._composer.feed(events)))
+
+    def _closing(self) -> bytes:
+        composer, chunks = self._composer, self._chunks
+        assert composer.finish is not None
+        return b"".join(
+            (
+                chunks.extras(composer),
+                chunks.finish(composer.finish, composer.conversation),
+                chunks.usage(self._usage()) if chunks.with_usage else b"",
+                sse.DONE,
+            )
+        )
+
+    def _failure(self, error: Exception) -> bytes:
+        """The rest of the text, then the error in place of a finish_reason; no [DONE]: it was not done."""
+        if not isinstance(error, RelayError):
+            logger.opt(exception=error).error("the chat failed unexpectedly")
+            error = RelayError("relay failed unexpectedly; its log says more under this request id.")
+        logger.info("chat {} failed: {}", self._chat.site, error.code)
+        held = b"".join(map(self._chunks.piece, self._composer.release()))
+        return held + error_event(error)
+
+
+def _body(data: bytes, *, more: bool = True) -> Message:
+    return {"type": "http.response.body", "body": data, "more_body": more}

@@ -1,0 +1,96 @@
+"""uvicorn around the application: listens, says so, and ends when it is told, not by signals of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+from types import TracebackType
+
+import uvicorn
+from fastapi import FastAPI
+
+from relay.errors import BadRequest
+
+KEEP_ALIVE_S = 75
+"""Idle connections stay open for longer than clients keep them: no request meets a closing connection."""
+
+
+class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class HttpServer:
+    """`async with HttpServer(app, host, port) as server: ... server.url`. Port 0 means any free one."""
+
+    def __init__(self, app: FastAPI, host: str = "127.0.0.1", port: int = 0, *, grace_s: float = 8) -> None:
+        self.host = host
+        self.port = port
+        config = uvicorn.Config(
+            app,
+            lifespan="off",
+            ws="none",
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=round(grace_s),
+        )
+        self._uvicorn = _Uvicorn(config)
+        self._running: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<HttpServer {self.url} {'up' if self._running else 'down'}>"
+
+    @property
+    def url(self) -> str:
+        """The address to call, without a slash at its end."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)
+        return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{self.port}"
+
+    async def start(self) -> None:
+        """Listen. Raises BadRequest where the address cannot be had."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        try:
+            listener = socket.create_server((self.host, self.port), family=family, backlog=2048)
+        except OSError as error:
+            said = error.strerror or str(error)
+            raise BadRequest(
+                f"{self.host}:{self.port} cannot be listened on ({said}). Choose another --port."
+            ) from None
+        self.port = listener.getsockname()[1]
+        self._running = asyncio.create_task(self._uvicorn.serve([listener]), name="http server")
+        listening = asyncio.create_task(self._uvicorn.listening.wait())
+        await asyncio.wait({self._running, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if not listening.done():
+            listening.cancel()
+            await self._running  # raises what went wrong
+
+    async def stop(self) -> None:
+        """Accept no more, let answers in flight finish for `grace_s`, then cut them."""
+        if self._running is not None:
+            self._uvicorn.should_exit = True
+            await self._running
+            self._running = None
+
+    async def __aenter__(self) -> HttpServer:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()

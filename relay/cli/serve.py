@@ -1,0 +1,101 @@
+"""`relay serve`: pool and HTTP server in one process, one per home, ended by SIGINT or SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+from filelock import FileLock, Timeout
+from loguru import logger
+
+from relay import log
+from relay.api.app import create_app
+from relay.api.auth import require_key_for_foreign_host
+from relay.api.server import HttpServer
+from relay.cli.console import state
+from relay.errors import NoAccount
+from relay.pool.dispatcher import Dispatcher
+from relay.settings import Settings
+
+GRACE_S = 8
+"""What answers in flight have to finish at the end; containers are killed after 10 s."""
+POOL_GRACE_S = 0.5
+
+
+def run_server(*, host: str | None, port: int | None) -> None:
+    """Serve with the settings of the environment; arguments win. Raises RelayError where it cannot start."""
+    given: dict[str, Any] = {"host": host, "port": port}
+    settings = Settings(**{name: value for name, value in given.items() if value is not None})
+    run_forever(settings, _announce)
+
+
+def run_forever(
+    settings: Settings, ready: Callable[[str], None], *, beside: AbstractAsyncContextManager[object] | None = None
+) -> None:
+    """Serve until a signal comes; `ready` gets the server's address once it listens.
+
+    `beside` is entered before the accounts are read and left after the pool has ended.
+    """
+    require_key_for_foreign_host(settings)
+    log.configure("DEBUG" if state.debug else settings.log_level, debug=state.debug)
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    lock = FileLock(settings.home / "relay.lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise NoAccount(f"Another relay server runs already with the home {settings.home}.") from None
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(settings, ready, beside or nullcontext()))
+    finally:
+        lock.release()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if sys.platform == "win32":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
+async def _serve(settings: Settings, ready: Callable[[str], None], beside: AbstractAsyncContextManager[object]) -> None:
+    told = _until_signal()
+    async with beside:
+        pool = Dispatcher(settings)
+        try:
+            starting = asyncio.create_task(pool.start(), name="starting the pool")
+            await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                starting.cancel()
+                await asyncio.gather(starting, return_exceptions=True)
+                return
+            await starting  # raises what went wrong
+            app = create_app(settings, pool)
+            async with HttpServer(app, settings.host, settings.port, grace_s=GRACE_S) as server:
+                ready(server.url)
+                await told
+                logger.info("stopping: answers in flight have {} s", GRACE_S)
+        finally:
+            await pool.stop(POOL_GRACE_S)
+    logger.info("stopped")
+
+
+def _until_signal() -> asyncio.Task[bool]:
+    """Ends at the first SIGINT or SIGTERM."""
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if sys.platform == "win32":
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(told.set))
+        else:
+            loop.add_signal_handler(number, told.set)
+    return asyncio.create_task(told.wait(), name="waiting for a signal")
+
+
+def _announce(url: str) -> None:
+    logger.info("listening on {}", url)

@@ -1,0 +1,220 @@
+"""A pool in this process that plays scripts: the double of the pool only; everything before it is real."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from relay.chat.events import (
+    Event,
+    Finished,
+    Media,
+    Progress,
+    Reasoning,
+    Retracted,
+    Search,
+    Source,
+    Sources,
+    Started,
+    Text,
+    Turned,
+)
+from relay.chat.request import ChatRequest
+from relay.errors import (
+    ContentRefused,
+    CutAnswer,
+    LoginNeeded,
+    NoAccount,
+    QueueFull,
+    RateLimited,
+    SiteUnavailable,
+)
+from relay.pool.face import AccountStatus, Offer, PoolStatus
+
+Script = Callable[["ScriptedChat"], AsyncIterator[Event]]
+PIECES = ("Hello", ", ", "wörld", " 你好", " 🙂", '\n```py\nprint("x")\n```\n')
+ANSWER = "".join(PIECES)
+
+
+async def plain(chat: ScriptedChat) -> AsyncIterator[Event]:
+    yield Started("conv-1")
+    for piece in PIECES:
+        yield Text(piece)
+        await asyncio.sleep(0)
+    yield Turned("conv-1", "msg-1")
+    yield Finished("stop")
+
+
+async def rich(chat: ScriptedChat) -> AsyncIterator[Event]:
+    yield Search("weather in Oslo")
+    yield Reasoning("Let me ")
+    yield Reasoning("think.")
+    yield Text("It rains [1](https://example.org/a).")
+    yield Sources((Source("https://example.org/a", "A [page]", index=1), Source("javascript:alert(1)", "no")))
+    yield Media("image", url="https://example.org/p (1).png", name="picture")
+    yield Text("Done.")
+    yield Finished("stop")
+
+
+async def long(chat: ScriptedChat) -> AsyncIterator[Event]:
+    for number in range(2000):
+        yield Text(f"{number} ")
+        if number % 50 == 0:
+            await asyncio.sleep(0)
+    yield Finished("length")
+
+
+async def slow(chat: ScriptedChat) -> AsyncIterator[Event]:
+    yield Text("begun")
+    await chat.forever()
+    yield Finished()
+
+
+async def silent(chat: ScriptedChat) -> AsyncIterator[Event]:
+    yield Progress("typing")
+    await chat.forever()
+    yield Finished()
+
+
+async def late(chat: ScriptedChat) -> AsyncIterator[Event]:
+    await asyncio.sleep(0.6)
+    yield Text("late")
+    yield Finished("stop")
+
+
+async def late_failure(chat: ScriptedChat) -> AsyncIterator[Event]:
+    await asyncio.sleep(0.6)
+    raise SiteUnavailable("The site answered HTTP 500.")
+    yield Finished()
+
+
+async def early_failure(chat: ScriptedChat) -> AsyncIterator[Event]:
+    raise LoginNeeded("The login is dead.")
+    yield Finished()
+
+
+async def limited(chat: ScriptedChat) -> AsyncIterator[Event]:
+    raise RateLimited("The site limits this account.", retry_after_s=1.5)
+    yield Finished()
+
+
+async def refused(chat: ScriptedChat) -> AsyncIterator[Event]:
+    raise ContentRefused("The site refused.")
+    yield Finished()
+
+
+async def cut(chat: ScriptedChat) -> AsyncIterator[Event]:
+    yield Text("half an ans")
+    raise CutAnswer("The answer was cut.")
+
+
+async def endless(chat: ScriptedChat) -> AsyncIterator[Event]:
+    yield Text("no end mark")
+
+
+async def retracted(chat: ScriptedChat) -> AsyncIterator[Event]:
+    yield Text("Something forbidden")
+    await asyncio.sleep(0.05)
+    yield Retracted("policy")
+
+
+async def broken(chat: ScriptedChat) -> AsyncIterator[Event]:
+    raise ZeroDivisionError("a fault of ours with secret=hunter2")
+    yield Finished()
+
+
+async def echo(chat: ScriptedChat) -> AsyncIterator[Event]:
+    for message in chat.request.messages:
+        files = "".join(f"<{file.kind} {file.mime} {file.name} {len(file.data)}>" for file in message.attachments)
+        yield Text(f"{message.role}{f'({message.name})' if message.name else ''}: {message.text}{files}\n")
+    yield Finished("stop")
+
+
+SCRIPTS: dict[str, Script] = {
+    "demo": plain,
+    "rich": rich,
+    "long": long,
+    "slow": slow,
+    "silent": silent,
+    "late": late,
+    "late-failure": late_failure,
+    "early-failure": early_failure,
+    "limited": limited,
+    "refused": refused,
+    "cut": cut,
+    "endless": endless,
+    "retracted": retracted,
+    "broken": broken,
+    "echo": echo,
+}
+
+
+class ScriptedChat:
+    """Implements the pool's Chat."""
+
+    def __init__(self, request: ChatRequest, script: Script) -> None:
+        self.request = request
+        self.id = request.id
+        self.site = request.choice.site
+        self.account = "default"
+        self.driver = "fetch"
+        self.queue_ms = 1.4
+        self.cancelled = threading.Event()
+        self.started = threading.Event()
+        self.ended = threading.Event()
+        self._script = script
+        self._stop = asyncio.Event()
+
+    async def forever(self) -> None:
+        """Until cancelled."""
+        await self._stop.wait()
+
+    async def __aiter__(self) -> AsyncIterator[Event]:
+        self.started.set()
+        try:
+            async for event in self._script(self):
+                yield event
+        finally:
+            self.ended.set()
+
+    def note(self) -> str:
+        return "waiting\nfor a tab"
+
+    async def cancel(self) -> None:
+        self._stop.set()
+        self.cancelled.set()
+
+
+class ScriptedPool:
+    """Implements the pool's face: model `demo/<script>` plays that script."""
+
+    def __init__(self) -> None:
+        self.chats: list[ScriptedChat] = []
+        self.submitted = threading.Event()
+        self.ready = True
+
+    @property
+    def last(self) -> ScriptedChat:
+        """The chat submitted last."""
+        return self.chats[-1]
+
+    def submit(self, request: ChatRequest) -> ScriptedChat:
+        key = request.choice.model
+        if request.choice.site != "demo":
+            raise NoAccount(f"No account of {request.choice.site} is set up.")
+        if key == "full":
+            raise QueueFull("256 requests are waiting already.")
+        chat = ScriptedChat(request, SCRIPTS[key])
+        self.chats.append(chat)
+        self.submitted.set()
+        return chat
+
+    def offers(self, *, everything: bool = False) -> Sequence[Offer]:
+        demo = [Offer("demo", "demo", "demo", "Demo", True, ("gpt-demo",), thinking=True, search=True, images=True)]
+        demo += [Offer(f"demo/{key}", "demo", key, f"Demo {key}") for key in (*SCRIPTS, "full") if key != "demo"]
+        kimi = Offer("kimi", "kimi", "k2d6-chat", "Kimi", default=True, agents="[0-9a-z]{20}", ready=False)
+        return [*demo, kimi] if everything else demo
+
+    def status(self) -> PoolStatus:
+        return PoolStatus(self.ready, 0, 0, "chromium", [AccountStatus("demo", "default", "ready")])

@@ -1,0 +1,60 @@
+"""The client goes away: the chat is cancelled, wherever it is."""
+
+from __future__ import annotations
+
+import json
+import socket
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.api.conftest import Served
+from tests.api.raw import CHAT, body
+
+
+def send(relay: Served, model: str, *, stream: bool) -> socket.socket:
+    """A request over a bare socket, so that leaving is nothing but closing it."""
+    address = urlsplit(relay.url)
+    content = json.dumps(body(model, stream=stream)).encode()
+    connection = socket.create_connection((address.hostname or "", address.port or 0), timeout=10)
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(content)}\r\n\r\n"
+    relay.pool.submitted.clear()
+    connection.sendall(head.encode() + content)
+    assert relay.pool.submitted.wait(10)
+    assert relay.pool.last.started.wait(10)
+    return connection
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_while_waiting(relay: Served, stream: bool) -> None:
+    send(relay, "demo/silent", stream=stream).close()
+    assert relay.pool.last.cancelled.wait(10)
+    assert relay.pool.last.ended.wait(10)
+
+
+def test_in_the_middle_of_a_stream(relay: Served) -> None:
+    connection = send(relay, "demo/slow", stream=True)
+    received = b""
+    while b"begun" not in received:
+        received += connection.recv(65536)
+    assert not relay.pool.last.cancelled.is_set()
+    connection.close()
+    assert relay.pool.last.cancelled.wait(10)
+
+
+def test_in_the_middle_of_a_whole_answer(relay: Served) -> None:
+    send(relay, "demo/slow", stream=False).close()
+    assert relay.pool.last.cancelled.wait(10)
+
+
+def test_a_finished_chat_is_not_cancelled(relay: Served) -> None:
+    with relay.client() as http:
+        assert http.post(CHAT, json=body(stream=True)).status_code == 200
+    assert relay.pool.last.ended.wait(10)
+    assert not relay.pool.last.cancelled.is_set()
+
+
+def test_the_next_request_works(relay: Served) -> None:
+    send(relay, "demo/silent", stream=True).close()
+    with relay.client() as http:
+        assert http.post(CHAT, json=body()).status_code == 200
