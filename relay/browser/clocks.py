@@ -20,11 +20,13 @@ async def clocked(events: AsyncGenerator[Event, None], clocks: Clocks) -> AsyncG
         while True:
             deadline = loop.time() + wait_s
             try:
-                async with asyncio.timeout_at(min(deadline, end)):
+                async with asyncio.timeout_at(min(deadline, end)) as clock:
                     event = await anext(events)
             except StopAsyncIteration:
                 return
             except TimeoutError:
+                if not clock.expired():
+                    raise  # not one of ours
                 if loop.time() >= end:
                     raise TotalTimeout(
                         f"The answer took longer than {clocks.total_s:g} s (RELAY_CLOCKS__TOTAL_S)."

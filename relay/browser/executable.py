@@ -49,6 +49,8 @@ def find(setting: Path | None, own: Path, mode: Mode) -> Path:
     if setting is not None:
         if not setting.is_file():
             raise BrowserFault(f"RELAY_BROWSER__EXECUTABLE names {setting}, which is not a file.")
+        if not os.access(setting, os.X_OK):
+            raise BrowserFault(f"RELAY_BROWSER__EXECUTABLE names {setting}, which may not be executed; try chmod +x.")
         return setting
     found = playwrights_own(own, mode) or system(mode)
     if found is None:

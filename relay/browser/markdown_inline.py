@@ -34,7 +34,7 @@ _LINE = re.compile(
     r"|(?P<number>[0-9]{1,9})[.)](?=[ \t\n]|\Z)"
 )
 _UNDERLINE = re.compile(r"(?:=+|-+|(?P<row>[|: \t]*)-[-|: \t]*)[ \t]*(?=\n|\Z)")
-_MARKERS_ONLY = re.compile(r"[-=*_|:+ \t`~#>]*\Z")
+_MARKERS_ONLY = re.compile(r"(?:[0-9]{1,9}[.)])?[-=*_|:+ \t`~#>]*\Z")
 
 
 def _punctuation(char: str) -> bool:

@@ -149,7 +149,14 @@ class Screen:
         kinds: dict[str, type[Text] | type[Reasoning]] = {"text": Text, "reasoning": Reasoning}
         roles = {role: self._candidates(role) for role in ("answer", "reasoning", "busy")}
         faults = {role: self._candidates(role) for role in FAULTS if self.has(role)}
-        options = {"nonce": nonce, **roles, "faults": faults, "before": before, "thoughts": thoughts, "drop": list(drop)}
+        options = {
+            "nonce": nonce,
+            **roles,
+            "faults": faults,
+            "before": before,
+            "thoughts": thoughts,
+            "drop": list(drop),
+        }
         options["settleMs"] = settle_ms
         try:
             await self._call("watch", options, timeout_s=10)

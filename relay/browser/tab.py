@@ -16,7 +16,7 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from relay.browser import fetch as in_page
 from relay.browser.answer import Answer
-from relay.browser.cdp import CdpError, CdpSession
+from relay.browser.cdp import CdpError, CdpSession, dead_or_refused
 from relay.browser.traffic import Traffic, TrafficTap
 from relay.browser.world import World, WorldName
 from relay.errors import BrowserFault, CutAnswer, RelayError, SiteUnavailable
@@ -93,6 +93,8 @@ class Tab:
 
     def _lost(self, context: int | None) -> None:
         gone = [world.lost(context) for world in self._worlds.values()]
+        if context in (None, self._main_context):
+            self._main_context = None
         away = CutAnswer("The page navigated away in the middle of the answer. Send the request again.")
         if any(gone):
             for call in tuple(self.calls.values()):
@@ -119,6 +121,7 @@ class Tab:
         for observer in self.observers.values():
             observer.finish(error)
         self._tap.fail(error)
+        self.session.fail(error)
 
     def post_call(self, function: str, *arguments: Any, world: WorldName = "isolated") -> None:
         """Call one of our functions without waiting; a page that is gone needs nothing from us."""
@@ -145,6 +148,8 @@ class Tab:
             raise SiteUnavailable(f"{target} did not load within {timeout_s:g} s.") from None
         except PlaywrightError as error:
             self.check()
+            if isinstance(dead_or_refused(error.message), BrowserFault):
+                raise BrowserFault(f"The page died while it opened {target}.") from None
             raise SiteUnavailable(f"{target} could not be opened ({error.message.splitlines()[0][:200]}).") from None
         await self.world().ready()
 
@@ -203,15 +208,24 @@ class Tab:
 
     @asynccontextmanager
     async def traffic(self, *patterns: str) -> AsyncIterator[Traffic]:
-        """Watch the page's own requests and sockets whose address matches one of the globs."""
+        """Watch the page's own requests and sockets whose address matches one of the globs.
+
+        Of a WebSocket that the page opened before the tab's first watch nothing is seen. Raises BrowserFault.
+        """
         self.check()
         await self._tap.enable()
+        self.check()
         traffic = Traffic(patterns)
         self._tap.watchers.append(traffic)
         try:
             yield traffic
         finally:
             self._tap.watchers.remove(traffic)
+
+    async def disable_cache(self) -> None:
+        """Load from the network and keep nothing."""
+        await self.session.send("Network.enable")
+        await self.session.send("Network.setCacheDisabled", {"cacheDisabled": True})
 
     async def drain(self, timeout_s: float) -> None:
         """Let the page finish reading an answer that we have read, so that leaving the page cuts nothing off."""

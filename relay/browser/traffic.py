@@ -10,22 +10,30 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 from loguru import logger
 
 from relay.browser.answer import Answer
-from relay.browser.cdp import CdpError, CdpSession
+from relay.browser.cdp import GONE, CdpError, CdpSession
 from relay.errors import CutAnswer, RelayError, SiteUnavailable
 
 
 def glob(pattern: str) -> re.Pattern[str]:
-    """An address glob: `*` stays within a path segment, `**` crosses them; a query is matched only if named."""
-    parts = re.split(r"(\*\*|\*)", pattern)
-    body = "".join({"**": ".*", "*": "[^/?]*"}.get(part, re.escape(part)) for part in parts)
-    return re.compile(body + ("" if "?" in pattern else r"(?:[?#].*)?") + r"\Z", re.DOTALL)
+    """An address glob: `*` stays within a path segment, `**` crosses them; both cross a query that is named.
+
+    A query that is not named may be anything, and what it contains never matches.
+    """
+    path, named, query = pattern.partition("?")
+    body = _stars(path, {"**": "[^?#]*", "*": "[^/?#]*"})
+    tail = r"\?" + _stars(query, {"**": ".*", "*": ".*"}) if named else r"(?:[?#].*)?"
+    return re.compile(body + tail + r"\Z", re.DOTALL)
+
+
+def _stars(text: str, stars: dict[str, str]) -> str:
+    return "".join(stars.get(part, re.escape(part)) for part in re.split(r"(\*\*|\*)", text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ class SocketFrame:
 
 
 class Exchange:
-    """One request of the page and its answer."""
+    """One request of the page and its answer, as one watcher sees it."""
 
     def __init__(self, method: str, url: str, post_data: str, kind: str) -> None:
         self.method = method
@@ -47,8 +55,6 @@ class Exchange:
         self.kind = kind
         self._head: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._answer: Answer | None = None
-        self._held: list[bytes] | None = []
-        self._finished = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<Exchange {self.method} {self.url} {self._answer or 'waiting'}>"
@@ -57,64 +63,93 @@ class Exchange:
         """The answer, once its head is here. Raises SiteUnavailable where the request failed."""
         return await asyncio.shield(self._head)
 
-    def failed(self, error: RelayError) -> None:
-        """The request or its answer broke off."""
-        self._finished.set()
+    def began(self, response: dict[str, Any]) -> None:
+        """The answer's head came."""
+        headers = {name: value.replace("\n", ", ") for name, value in response.get("headers", {}).items()}
+        self._answer = Answer(int(response["status"]), headers, response["url"])
+        if not self._head.done():
+            self._head.set_result(self._answer)
+
+    def push(self, data: bytes) -> None:
+        """Bytes of the answer, in order."""
+        if self._answer is not None:
+            self._answer.push(data)
+
+    def finish(self, error: RelayError | None) -> None:
+        """The answer is whole, or the request or its answer broke off."""
         if self._answer is not None:
             self._answer.finish(error)
         elif not self._head.done():
-            self._head.set_exception(error)
+            self._head.set_exception(error or SiteUnavailable("The page's request ended without an answer."))
             self._head.exception()  # nobody may be waiting
 
-    def began(self, response: dict[str, Any]) -> Answer:
-        """The answer's head came."""
-        self._answer = Answer(int(response["status"]), response.get("headers", {}), response["url"])
-        if not self._head.done():
-            self._head.set_result(self._answer)
-        return self._answer
 
-    def data(self, data: bytes) -> None:
-        """Bytes came by event."""
-        if self._held is not None:
-            self._held.append(data)
-        elif self._answer is not None:
-            self._answer.push(data)
+class _Request:
+    """A request on the wire, and the exchanges that show it to the watchers, each with all of its bytes."""
 
-    def finished(self) -> None:
-        """The answer is whole (its last bytes may still be held)."""
-        self._finished.set()
-        if self._held is None and self._answer is not None:
-            self._answer.finish()
+    def __init__(self, exchanges: list[Exchange], document: bool) -> None:
+        self.exchanges = exchanges
+        self.document = document
+        self._held: list[bytes] | None = []
+        self._ended = asyncio.Event()
+        self._error: RelayError | None = None
+        self._following = False
 
     async def follow(self, session: CdpSession, request_id: str) -> None:
-        """Ask for the bytes; run once per answer."""
-        answer = self._answer
-        assert answer is not None
+        """The head came: ask for the bytes. Runs once per request."""
         try:
             reply = await session.send("Network.streamResourceContent", {"requestId": request_id})
-            self._release(answer, base64.b64decode(reply.get("bufferedData", "")))
+            first = base64.b64decode(reply.get("bufferedData", ""))
         except CdpError:
-            await self._whole(answer, session, request_id)
+            first = await self._whole(session, request_id)
         except RelayError as error:
-            self.failed(error)
-
-    def _release(self, answer: Answer, first: bytes) -> None:
+            first = b""
+            self.end(error)
         held, self._held = self._held or [], None
         for data in (first, *held):
-            if data:
-                answer.push(data)
-        if self._finished.is_set():
-            answer.finish()
+            self.data(data)
+        if self._ended.is_set():
+            self._finish()
 
-    async def _whole(self, answer: Answer, session: CdpSession, request_id: str) -> None:
-        await self._finished.wait()
+    async def _whole(self, session: CdpSession, request_id: str) -> bytes:
+        """The body of an answer that had finished before we asked."""
+        await self._ended.wait()
+        self._held = []
+        if self._error is not None:
+            return b""
         try:
             reply = await session.send("Network.getResponseBody", {"requestId": request_id})
         except (CdpError, RelayError) as error:
-            answer.finish(CutAnswer(f"The page's answer could not be read any more ({error})."))
-            return
-        body = reply.get("body", "")
-        self._release(answer, base64.b64decode(body) if reply.get("base64Encoded") else body.encode())
+            self._error = CutAnswer(f"The page's answer could not be read any more ({error}).")
+            return b""
+        body: str = reply.get("body", "")
+        return base64.b64decode(body) if reply.get("base64Encoded") else body.encode()
+
+    def began(self, response: dict[str, Any]) -> None:
+        """The answer's head came; `follow` must run next."""
+        self._following = True
+        for exchange in self.exchanges:
+            exchange.began(response)
+
+    def data(self, data: bytes) -> None:
+        """Bytes came; they wait while earlier ones are being asked for."""
+        if self._held is not None:
+            self._held.append(data)
+        elif data:
+            for exchange in self.exchanges:
+                exchange.push(data)
+
+    def end(self, error: RelayError | None = None) -> None:
+        """The answer is whole or broke off; what is held still goes out first."""
+        if not self._ended.is_set():
+            self._error = error
+            self._ended.set()
+            if self._held is None or not self._following:
+                self._finish()
+
+    def _finish(self) -> None:
+        for exchange in self.exchanges:
+            exchange.finish(self._error)
 
 
 class Traffic:
@@ -140,6 +175,10 @@ class Traffic:
         """A socket message passed; None: the socket closed."""
         self._frames.put_nowait(frame)
 
+    def cut_frames(self, error: RelayError) -> None:
+        """A watched socket went away with its page."""
+        self._frames.put_nowait(error)
+
     def fail(self, error: RelayError) -> None:
         """The page is dead."""
         self._exchanges.put_nowait(error)
@@ -149,6 +188,7 @@ class Traffic:
         """The next watched request of the page, as soon as it is sent."""
         item = await self._exchanges.get()
         if isinstance(item, RelayError):
+            self._exchanges.put_nowait(item)  # a dead page stays dead
             raise item
         return item
 
@@ -167,18 +207,18 @@ class TrafficTap:
         self.watchers: list[Traffic] = []
         self._session = session
         self._enabled: asyncio.Task[None] | None = None
-        self._open: dict[tuple[int, str], Exchange] = {}
-        self._sockets: dict[tuple[int, str], str] = {}
+        self._open: dict[At, _Request] = {}
+        self._sockets: dict[At, str] = {}
         self._following: set[asyncio.Task[None]] = set()
+        self._hook(session)
 
     async def enable(self) -> None:
-        """Switch the tap on."""
-        if self._enabled is None:
+        """Switch the tap on. Raises BrowserFault."""
+        if self._enabled is None or (self._enabled.done() and self._enabled.exception()):
             self._enabled = asyncio.create_task(self._enable())
         await asyncio.shield(self._enabled)
 
     async def _enable(self) -> None:
-        self._hook(self._session)
         await self._session.send("Network.enable")
         await self._session.send("Target.setAutoAttach", _ATTACH)
 
@@ -188,21 +228,27 @@ class TrafficTap:
         for watcher in self.watchers:
             watcher.fail(error)
 
-    def interrupt(self, error: RelayError) -> None:
-        """The page navigated away: what was open breaks off."""
-        for exchange in self._open.values():
-            exchange.failed(error)
-        self._open.clear()
-        self._sockets.clear()
+    def interrupt(self, error: RelayError, session: CdpSession | None = None) -> None:
+        """The page navigated away, or the worker or frame of `session` ended: what was open there breaks off."""
+        for at, request in tuple(self._open.items()):
+            if (session is None and not request.document) or session is at[0]:
+                del self._open[at]
+                request.end(error)
+        for at, url in tuple(self._sockets.items()):
+            if session in (None, at[0]):
+                del self._sockets[at]
+                for watcher in self._wanting(url):
+                    watcher.cut_frames(error)
+
+    def _wanting(self, url: str) -> list[Traffic]:
+        return [watcher for watcher in self.watchers if watcher.wants(url)]
 
     def _hook(self, session: CdpSession) -> None:
-        key = id(session)
-
-        def on(event: str, listener: Any) -> None:
-            session.on(event, lambda params: listener((key, params.get("requestId", "")), params))
+        def on(event: str, listener: Callable[[At, dict[str, Any]], None]) -> None:
+            session.on(event, lambda params: listener((session, params.get("requestId", "")), params))
 
         on("Network.requestWillBeSent", self._sent)
-        on("Network.responseReceived", lambda at, params: self._head(session, at, params))
+        on("Network.responseReceived", self._head)
         on("Network.dataReceived", self._data)
         on("Network.loadingFinished", self._done)
         on("Network.loadingFailed", self._failed)
@@ -216,65 +262,68 @@ class TrafficTap:
         # Nothing is awaited here: a paused worker answers only after it was resumed.
         child = parent.child(params["sessionId"])
         self._hook(child)
+        child.on(GONE, lambda _: self.interrupt(child.fault or CutAnswer("It ended."), child))
         child.post("Network.enable")
         if params["targetInfo"]["type"] in ("iframe", "page"):
             child.post("Target.setAutoAttach", _ATTACH)
         child.post("Runtime.runIfWaitingForDebugger")
 
-    def _sent(self, at: tuple[int, str], params: dict[str, Any]) -> None:
-        request = params["request"]
+    def _sent(self, at: At, params: dict[str, Any]) -> None:
+        request, kind = params["request"], params.get("type", "")
         url = request["url"] + request.get("urlFragment", "")
         if at in self._open:  # a redirect keeps its id
-            self._open[at].url = url
+            for exchange in self._open[at].exchanges:
+                exchange.url = url
             return
-        watchers = [watcher for watcher in self.watchers if watcher.wants(url)]
-        if watchers and params.get("type") != "Preflight" and request["method"] != "OPTIONS":
-            exchange = Exchange(request["method"], url, request.get("postData", ""), params.get("type", ""))
-            self._open[at] = exchange
+        watchers = self._wanting(url)
+        if watchers and kind != "Preflight" and request["method"] != "OPTIONS":
+            exchanges = []
             for watcher in watchers:
+                exchange = Exchange(request["method"], url, request.get("postData", ""), kind)
                 watcher.add(exchange)
+                exchanges.append(exchange)
+            self._open[at] = _Request(exchanges, document=kind == "Document")
 
-    def _head(self, session: CdpSession, at: tuple[int, str], params: dict[str, Any]) -> None:
-        if (exchange := self._open.get(at)) is not None:
-            exchange.began(params["response"])
-            task = asyncio.get_running_loop().create_task(exchange.follow(session, at[1]))
+    def _head(self, at: At, params: dict[str, Any]) -> None:
+        if (request := self._open.get(at)) is not None:
+            request.began(params["response"])
+            task = asyncio.get_running_loop().create_task(request.follow(*at))
             self._following.add(task)
             task.add_done_callback(self._following.discard)
 
-    def _data(self, at: tuple[int, str], params: dict[str, Any]) -> None:
-        if (exchange := self._open.get(at)) is not None and params.get("data"):
-            exchange.data(base64.b64decode(params["data"]))
+    def _data(self, at: At, params: dict[str, Any]) -> None:
+        if (request := self._open.get(at)) is not None and params.get("data"):
+            request.data(base64.b64decode(params["data"]))
 
-    def _done(self, at: tuple[int, str], params: dict[str, Any]) -> None:
-        if (exchange := self._open.pop(at, None)) is not None:
-            exchange.finished()
+    def _done(self, at: At, params: dict[str, Any]) -> None:
+        if (request := self._open.pop(at, None)) is not None:
+            request.end()
 
-    def _failed(self, at: tuple[int, str], params: dict[str, Any]) -> None:
-        if (exchange := self._open.pop(at, None)) is None:
+    def _failed(self, at: At, params: dict[str, Any]) -> None:
+        if (request := self._open.pop(at, None)) is None:
             return
         why = params.get("errorText", "no reason given")
-        logger.debug("the page's request failed: {} {}", exchange, why)
+        logger.debug("the page's request failed: {} {}", request.exchanges[0], why)
         if params.get("canceled"):
-            exchange.failed(CutAnswer("The page stopped the answer itself."))
+            request.end(CutAnswer("The page stopped the answer itself."))
         elif why in _NEVER_SENT:
-            exchange.failed(SiteUnavailable(f"The site could not be reached ({why}).", refused=True))
+            request.end(SiteUnavailable(f"The site could not be reached ({why}).", refused=True))
         else:
-            exchange.failed(CutAnswer(f"The site's answer broke off ({why}). Send the request again."))
+            request.end(CutAnswer(f"The site's answer broke off ({why}). Send the request again."))
 
-    def _frame(self, at: tuple[int, str], params: dict[str, Any], *, sent: bool) -> None:
-        url = self._sockets.get(at, "")
-        frame = params["response"]
-        data = frame["payloadData"] if frame["opcode"] == 1 else base64.b64decode(frame["payloadData"])
-        for watcher in self.watchers:
-            if url and watcher.wants(url):
+    def _frame(self, at: At, params: dict[str, Any], *, sent: bool) -> None:
+        if at in self._sockets:
+            url, frame = self._sockets[at], params["response"]
+            data = frame["payloadData"] if frame["opcode"] == 1 else base64.b64decode(frame["payloadData"])
+            for watcher in self._wanting(url):
                 watcher.add_frame(SocketFrame(url, data, sent))
 
-    def _socket_closed(self, at: tuple[int, str], params: dict[str, Any]) -> None:
-        url = self._sockets.pop(at, "")
-        for watcher in self.watchers:
-            if url and watcher.wants(url):
-                watcher.add_frame(None)
+    def _socket_closed(self, at: At, params: dict[str, Any]) -> None:
+        for watcher in self._wanting(self._sockets.pop(at, "")):
+            watcher.add_frame(None)
 
 
+At = tuple[CdpSession, str]
+"""Where a request or socket lives: its session, and its id there."""
 _ATTACH = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": False}
 _NEVER_SENT = ("net::ERR_CONNECTION_REFUSED", "net::ERR_NAME_NOT_RESOLVED", "net::ERR_INTERNET_DISCONNECTED")

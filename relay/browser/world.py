@@ -62,6 +62,7 @@ class World:
             return self._context
         if self._setup is None or self._setup.done():
             self._setup = asyncio.create_task(self._make())
+            self._setup.add_done_callback(lambda task: task.cancelled() or task.exception())  # all may have left
         return await asyncio.shield(self._setup)
 
     async def _make(self) -> int:
@@ -84,7 +85,8 @@ class World:
         name = json.dumps(self._binding)
         source = (
             f"(() => {{ const made = {{{_sources()}}}; const post = globalThis[{name}]; const own = made.fetch(post);"
-            f"globalThis[Symbol.for({name})] = {{...own, ...made.screen(post, own.files, made.markdown)}}; return 1; }})()"
+            f"globalThis[Symbol.for({name})] = {{...own, ...made.screen(post, own.files, made.markdown)}};"
+            "return 1; })()"
         )
         reply = await session.send(
             "Runtime.evaluate", {"expression": source, "returnByValue": True, "contextId": context}
