@@ -10,7 +10,7 @@ from fastapi.middleware import Middleware
 from fastapi.openapi.utils import get_openapi
 
 from relay import __version__
-from relay.api import auth, errors, health
+from relay.api import auth, errors, health, pages
 from relay.api.gate import Gate
 from relay.api.openai import chat, models
 from relay.api.openai.schema import ChatBody
@@ -26,6 +26,7 @@ def create_app(settings: Settings, pool: Pool) -> FastAPI:
         version=__version__,
         summary="Your own accounts at AI chat web sites, behind one OpenAI-compatible API.",
         middleware=[Middleware(Gate, settings=settings, has_keys=bool(keys))],
+        docs_url=None,  # its page would load scripts from elsewhere; ours is in `pages`
         redoc_url=None,
     )
     app.state.settings = settings
@@ -34,6 +35,7 @@ def create_app(settings: Settings, pool: Pool) -> FastAPI:
     app.state.started_s = int(time.time())
     errors.install(app)
     app.include_router(health.router)
+    app.include_router(pages.router)
     for router in (chat.router, models.router):
         app.include_router(router, prefix="/v1", dependencies=[auth.SHOWN_IN_DOCS])
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]

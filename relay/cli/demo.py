@@ -28,7 +28,8 @@ def demo_home() -> Path:
 def run_demo(port: int) -> None:
     """Serve the demo until a signal comes."""
     settings = Settings(home=demo_home(), port=port)  # the host as set: in a container it is not loopback
-    run_forever(settings, _announce, beside=_site(settings))
+    key = any(key.get_secret_value() for key in settings.api_keys)
+    run_forever(settings, lambda url: print(welcome(url, key=key), flush=True), beside=_site(settings))
 
 
 @asynccontextmanager
@@ -58,20 +59,17 @@ def log_in(settings: Settings, address: str, secret: str) -> None:
     write_private(profile.folder / "account.toml", f'label = "the built-in demo"\nbase_url = "{address}/"\n')
 
 
-def _announce(url: str) -> None:
-    print(welcome(url), flush=True)
-
-
-def welcome(url: str) -> str:
-    """What to try first."""
+def welcome(url: str, *, key: bool) -> str:
+    """What to try first; with `key`, calls need one of the server's API keys."""
+    header = " -H \"Authorization: Bearer $RELAY_API_KEY\"" if key else ""
     return f"""
 relay demo is ready: {url}
 
-  curl {url}/v1/chat/completions -H 'Content-Type: application/json' \\
+  curl {url}/v1/chat/completions -H 'Content-Type: application/json'{header} \\
     -d '{{"model": "demo", "stream": true, "messages": [{{"role": "user", "content": "Hello!"}}]}}'
 
   from openai import OpenAI
-  client = OpenAI(base_url="{url}/v1", api_key="none")
+  client = OpenAI(base_url="{url}/v1", api_key={'os.environ["RELAY_API_KEY"]' if key else '"none"'})
   for chunk in client.chat.completions.create(
       model="demo", stream=True, messages=[{{"role": "user", "content": "Hello!"}}]
   ):
@@ -79,5 +77,5 @@ relay demo is ready: {url}
 
   relay chat demo "Hello!" --url {url}
 
-Routes: {url}/docs   Models: {url}/v1/models   End with Ctrl-C.
+Accounts: {url}/admin   Routes: {url}/docs   Models: {url}/v1/models   End with Ctrl-C.
 """

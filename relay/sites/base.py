@@ -133,6 +133,8 @@ class ScreenRecipe:
     upload: str = ""
     renews: bool = False
     """Whether the page renews a refused login and sends the prompt again by itself."""
+    spread: bool = False
+    """Whether the answer may be spread over several requests (Gradio: one per step of a chain of events)."""
     settle_ms: int = 400
     """How long a finished-looking DOM answer must stay unchanged before it counts as ended."""
 
@@ -185,7 +187,10 @@ class Site(ABC):
         raise BadRequest(f"{self.name} takes no files through relay.")
 
     def chat(self, tab: Tab, turn: Turn, driver: str) -> AsyncGenerator[Event, None]:
-        """Run a turn by the site's API, from inside the page; closing the generator stops the answer. `driver` is `fetch` or `fetch:<way>`."""
+        """Run a turn by the site's API, from inside the page; closing the generator stops the answer.
+
+        `driver` is `fetch` or `fetch:<way>`.
+        """
         raise NotImplementedError
 
     async def accepted(self, answer: Answer) -> None:
