@@ -2,7 +2,7 @@
 
 The socket has about a third of the pipe's p99, but any local user can reach its port, so it is a setting
 (`RELAY_BROWSER__DIRECT_CDP`). Child targets (workers, cross-origin frames) are reached without flattened
-sessions (`Target.sendMessageToTarget`), because Playwright's sessions do not route flattened ones.
+sessions (`Target.sendMessageToTarget`) on the pipe, because Playwright's sessions do not route flattened ones.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import websockets
 from loguru import logger
@@ -100,7 +100,10 @@ class CdpSession(ABC):
         except (CdpError, BrowserFault) as error:
             logger.debug("{} came to nothing: {}", method, error)
 
-    def child(self, session_id: str) -> ChildSession:
+    flattens: ClassVar[bool] = False
+    """Whether this session's children are flattened ones (`Target.setAutoAttach`)."""
+
+    def child(self, session_id: str) -> CdpSession:
         """The session of a target that this one auto-attached."""
         return ChildSession(self, session_id)
 
@@ -215,12 +218,31 @@ class ChildSession(_Correlated):
 
 
 class SocketSession(_Correlated):
-    """A flattened session on the direct socket."""
+    """A flattened session on the direct socket. Its children are too: Chromium then lets no worker run before us."""
 
-    def __init__(self, socket: DevToolsSocket, session_id: str) -> None:
+    flattens = True
+
+    def __init__(self, socket: DevToolsSocket, session_id: str, end: RelayError | None = None) -> None:
         super().__init__()
         self.socket = socket
         self.session_id = session_id
+        self.end = end or BrowserFault("The page was closed under the chat.")
+        self._children: set[str] = set()
+        self.on("Target.detachedFromTarget", lambda params: self._lose(params["sessionId"]))
+        self.on(GONE, self._lose_all)
+        socket.sessions[session_id] = self
+
+    def child(self, session_id: str) -> CdpSession:
+        self._children.add(session_id)
+        return SocketSession(self.socket, session_id, CutAnswer("A worker or frame of the page went away."))
+
+    def _lose_all(self, _: Params) -> None:
+        for child in tuple(self._children):
+            self._lose(child)
+
+    def _lose(self, session_id: str) -> None:
+        self._children.discard(session_id)
+        self.socket.lose(session_id)
 
     async def write(self, message: Params) -> None:
         message["sessionId"] = self.session_id
@@ -238,7 +260,7 @@ class DevToolsSocket(_Correlated):
         super().__init__()
         self._socket = socket
         self.sessions: dict[str, SocketSession] = {}
-        self.on("Target.detachedFromTarget", self._on_detached)
+        self.on("Target.detachedFromTarget", lambda params: self.lose(params["sessionId"]))
         self._pump = asyncio.create_task(self._read())
 
     @classmethod
@@ -255,13 +277,12 @@ class DevToolsSocket(_Correlated):
     async def attach(self, target_id: str) -> SocketSession:
         """A session of our own with a page."""
         reply = await self.send("Target.attachToTarget", {"targetId": target_id, "flatten": True})
-        session = SocketSession(self, reply["sessionId"])
-        self.sessions[session.session_id] = session
-        return session
+        return SocketSession(self, reply["sessionId"])
 
-    def _on_detached(self, params: Params) -> None:
-        if (session := self.sessions.pop(params["sessionId"], None)) is not None:
-            session.fail(BrowserFault("The page was closed under the chat."))
+    def lose(self, session_id: str) -> None:
+        """A page, worker or frame went away."""
+        if (session := self.sessions.pop(session_id, None)) is not None:
+            session.fail(session.end)
 
     async def _read(self) -> None:
         try:

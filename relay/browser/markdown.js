@@ -122,7 +122,7 @@
   const descend = (element) => {
     for (;;) {
       const only = element.childElementCount === 1 && element.firstElementChild;
-      if (!only || !WRAPPER.has(only.tagName) || only.matches(DROP) || !holdsBlock(only)) return element;
+      if (!only || !WRAPPER.has(only.tagName) || only.matches(DROP) || isListing(only) || !holdsBlock(only)) return element;
       for (const node of element.childNodes) {
         if (node.nodeType === Node.TEXT_NODE && node.data.trim()) return element;
       }

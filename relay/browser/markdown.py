@@ -3,10 +3,10 @@
 `markdown.js` watches the answer's element and reports the top-level blocks that changed, cleaned; `MarkdownStream`
 turns those reports into deltas whose concatenation is the Markdown of the final answer.
 
-Why not a library: html-to-markdown 3.21.2 was tried on the constructs below and is good at structure, but it doubles
+Why not a library: html-to-markdown 3.21.2 was tried on the constructs below and is good at structure, but it alters
 backslashes in TeX, drops table alignment, empty code blocks, no-break spaces and `<sup>`, merges neighbouring quotes,
 does not escape literal `*a*`, `<div>` or `&lt;` (or, by option, escapes every underscore), and cannot tell which
-part of its output is final. The standard library's parser and four hundred lines do all of this and nothing else.
+part of its output is final. The standard library's parser and the modules `markdown_*` do.
 
 Normal form of the output: `#` headings, `-` bullets (`*` for a list right after a list), numbers from the list's
 start, backtick fences, `*`/`**`/`~~`, hard breaks as two spaces, `---`, compact tables, `$..$` and display maths
@@ -86,7 +86,9 @@ class MarkdownStream:
                 block.choices = Choices()
             elif index < len(self._sent) - 1:
                 self._check(index)
-        last = len(self._blocks) - 1
+        if self._revised or len(self._sent) > count:
+            self._realign()
+        last = count - 1
         while last >= 0 and self._blocks[last].tree.blank:
             last -= 1
         return self._advance(last, growing=True)
@@ -100,6 +102,8 @@ class MarkdownStream:
             self._sent.pop()
         for index in range(min(len(self._blocks), len(self._sent) - 1)):
             self._check(index)
+        if self._revised or len(self._sent) > len(self._blocks):
+            self._realign()
         rest = self._advance(len(self._blocks) - 1, growing=False)
         if self._revised:
             index = min(self._revised)
@@ -109,12 +113,14 @@ class MarkdownStream:
 
     def _advance(self, last: int, *, growing: bool) -> str:
         """Emit from the last block that was begun up to block `last`; stop where the page contradicts us."""
-        deltas = []
+        deltas: list[str] = []
         for index in range(max(0, len(self._sent) - 1), last + 1):
             text = self._separated(index, self._render(index, growing=growing and index == last))
             if index == len(self._sent):
                 self._sent.append("")
             if not text.startswith(self._sent[index]):
+                if self._realign():
+                    return "".join(deltas) + self._advance(last, growing=growing)
                 if not growing:
                     self._revised.add(index)
                 break
@@ -130,6 +136,25 @@ class MarkdownStream:
             self._revised.discard(index)
         else:
             self._revised.add(index)
+
+    def _realign(self) -> bool:
+        """Cut what was sent along the blocks as they are now: a page may wrap blocks, or unwrap them, and so count
+        otherwise while the text is the same. Returns whether that changed anything; nothing is if the text differs."""
+        sent, first, self._first = "".join(self._sent), self._first, None
+        pieces: list[str] = []
+        at = 0
+        for index in range(len(self._blocks)):
+            text = self._separated(index, self._render(index, growing=False))
+            piece = text if sent.startswith(text, at) else sent[at:]
+            if at == len(sent) or not text.startswith(piece):
+                break
+            pieces.append(piece)
+            at += len(piece)
+        if at < len(sent) or pieces == self._sent:
+            self._first = first
+            return False
+        self._sent, self._revised = pieces, set()
+        return True
 
     def _separated(self, index: int, text: str) -> str:
         if text and self._first is None:

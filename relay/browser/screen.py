@@ -55,7 +55,9 @@ class MissingRole(SiteChanged):
     def __init__(self, role: str, candidates: Sequence[Candidate], found: str, screenshot: bytes) -> None:
         tried = ", ".join(f"{c.css}{f' with text {c.text!r}' if c.text else ''}" for c in candidates)
         # What is missing before anything was clicked was never sent.
-        super().__init__(f"the {role!r} element ({tried or 'no candidates'})", found, refused=role in ("input", "send"))
+        super().__init__(
+            f"the {role!r} element ({tried or 'no candidates'})", found, refused=role in ("input", "send", "attach")
+        )
         self.role = role
         self.screenshot = screenshot
 

@@ -46,7 +46,7 @@ class SocketFrame:
 
 
 class Exchange:
-    """One request of the page and its answer, as one watcher sees it."""
+    """One request of the page and its answer, as one watcher sees it; without `method` where only the answer was."""
 
     def __init__(self, method: str, url: str, post_data: str, kind: str) -> None:
         self.method = method
@@ -93,15 +93,19 @@ class _Request:
         self._held: list[bytes] | None = []
         self._ended = asyncio.Event()
         self._error: RelayError | None = None
-        self._following = False
+        self._response: dict[str, Any] = {}
+        self._headed = asyncio.Event()
+        """The head is here, or will never be."""
 
     async def follow(self, session: CdpSession, request_id: str) -> None:
-        """The head came: ask for the bytes. Runs once per request."""
+        """Ask for the bytes; runs once. Asked at the request already, an answer is hardly ever over before us."""
         try:
-            reply = await session.send("Network.streamResourceContent", {"requestId": request_id})
-            first = base64.b64decode(reply.get("bufferedData", ""))
-        except CdpError:
-            first = await self._whole(session, request_id)
+            first = await self._streamed(session, request_id)
+            if first is None:
+                await self._headed.wait()
+                first = await self._streamed(session, request_id)
+            if first is None:
+                first = await self._whole(session, request_id)
         except RelayError as error:
             first = b""
             self.end(error)
@@ -111,6 +115,14 @@ class _Request:
         if self._ended.is_set():
             self._finish()
 
+    async def _streamed(self, session: CdpSession, request_id: str) -> bytes | None:
+        try:
+            reply = await session.send("Network.streamResourceContent", {"requestId": request_id})
+        except CdpError as error:
+            logger.trace("not streamed: {}", error)
+            return None
+        return base64.b64decode(reply.get("bufferedData", ""))
+
     async def _whole(self, session: CdpSession, request_id: str) -> bytes:
         """The body of an answer that had finished before we asked."""
         await self._ended.wait()
@@ -119,15 +131,16 @@ class _Request:
             return b""
         try:
             reply = await session.send("Network.getResponseBody", {"requestId": request_id})
-        except (CdpError, RelayError) as error:
+        except CdpError as error:
             self._error = CutAnswer(f"The page's answer could not be read any more ({error}).")
             return b""
         body: str = reply.get("body", "")
-        return base64.b64decode(body) if reply.get("base64Encoded") else body.encode()
+        return base64.b64decode(body) if reply.get("base64Encoded") else undecoded(body, self._response)
 
     def began(self, response: dict[str, Any]) -> None:
-        """The answer's head came; `follow` must run next."""
-        self._following = True
+        """The answer's head came."""
+        self._response = response
+        self._headed.set()
         for exchange in self.exchanges:
             exchange.began(response)
 
@@ -144,12 +157,32 @@ class _Request:
         if not self._ended.is_set():
             self._error = error
             self._ended.set()
-            if self._held is None or not self._following:
+            if self._held is None or not self._headed.is_set():
                 self._finish()
+            self._headed.set()
 
     def _finish(self) -> None:
         for exchange in self.exchanges:
             exchange.finish(self._error)
+
+
+_FROM_1252 = {ord(bytes([b]).decode("cp1252")): b for b in range(0x80, 0xA0) if b not in b"\x81\x8d\x8f\x90\x9d"}
+
+
+def undecoded(body: str, response: dict[str, Any]) -> bytes:
+    """The bytes of a body that Chromium handed out as text, by the rule by which it had decoded them.
+
+    Without a charset, text/* (event streams too) is windows-1252 to it, JSON, HTML and XML are UTF-8. What does not
+    decode it hands out as base64, so nothing is lost but a byte order mark.
+    """
+    mime, charset = str(response.get("mimeType", "")), str(response.get("charset", ""))
+    marked_up = mime in ("text/html", "text/javascript") or mime.endswith(("json", "xml"))
+    try:
+        if not charset and mime.startswith("text/") and not marked_up:
+            return body.translate(_FROM_1252).encode("latin-1")
+        return body.encode(charset or "utf-8")
+    except (LookupError, UnicodeEncodeError):  # a byte order mark said UTF-8
+        return body.encode()
 
 
 class Traffic:
@@ -220,7 +253,7 @@ class TrafficTap:
 
     async def _enable(self) -> None:
         await self._session.send("Network.enable")
-        await self._session.send("Target.setAutoAttach", _ATTACH)
+        await self._session.send("Target.setAutoAttach", _ATTACH | {"flatten": self._session.flattens})
 
     def fail(self, error: RelayError) -> None:
         """The page is dead: all that is open fails."""
@@ -265,7 +298,7 @@ class TrafficTap:
         child.on(GONE, lambda _: self.interrupt(child.fault or CutAnswer("It ended."), child))
         child.post("Network.enable")
         if params["targetInfo"]["type"] in ("iframe", "page"):
-            child.post("Target.setAutoAttach", _ATTACH)
+            child.post("Target.setAutoAttach", _ATTACH | {"flatten": child.flattens})
         child.post("Runtime.runIfWaitingForDebugger")
 
     def _sent(self, at: At, params: dict[str, Any]) -> None:
@@ -275,21 +308,27 @@ class TrafficTap:
             for exchange in self._open[at].exchanges:
                 exchange.url = url
             return
-        watchers = self._wanting(url)
-        if watchers and kind != "Preflight" and request["method"] != "OPTIONS":
-            exchanges = []
-            for watcher in watchers:
-                exchange = Exchange(request["method"], url, request.get("postData", ""), kind)
-                watcher.add(exchange)
-                exchanges.append(exchange)
-            self._open[at] = _Request(exchanges, document=kind == "Document")
+        if kind != "Preflight" and request["method"] != "OPTIONS":
+            self._add(at, request["method"], url, request.get("postData", ""), kind)
 
-    def _head(self, at: At, params: dict[str, Any]) -> None:
-        if (request := self._open.get(at)) is not None:
-            request.began(params["response"])
+    def _add(self, at: At, method: str, url: str, post_data: str, kind: str) -> None:
+        exchanges = []
+        for watcher in self._wanting(url):
+            exchange = Exchange(method, url, post_data, kind)
+            watcher.add(exchange)
+            exchanges.append(exchange)
+        if exchanges:
+            self._open[at] = request = _Request(exchanges, document=kind == "Document")
             task = asyncio.get_running_loop().create_task(request.follow(*at))
             self._following.add(task)
             task.add_done_callback(self._following.discard)
+
+    def _head(self, at: At, params: dict[str, Any]) -> None:
+        if at not in self._open and at[0] is not self._session:
+            # Playwright may resume a new worker before our session of it listens: its first request goes unseen.
+            self._add(at, "", params["response"]["url"], "", params.get("type", ""))
+        if (request := self._open.get(at)) is not None:
+            request.began(params["response"])
 
     def _data(self, at: At, params: dict[str, Any]) -> None:
         if (request := self._open.get(at)) is not None and params.get("data"):
@@ -325,5 +364,5 @@ class TrafficTap:
 
 At = tuple[CdpSession, str]
 """Where a request or socket lives: its session, and its id there."""
-_ATTACH = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": False}
+_ATTACH = {"autoAttach": True, "waitForDebuggerOnStart": True}
 _NEVER_SENT = ("net::ERR_CONNECTION_REFUSED", "net::ERR_NAME_NOT_RESOLVED", "net::ERR_INTERNET_DISCONNECTED")
