@@ -34,10 +34,11 @@ def create_app(settings: Settings, pool: Pool) -> FastAPI:
     app.state.keys = keys
     app.state.started_s = int(time.time())
     errors.install(app)
-    app.include_router(health.router)
-    app.include_router(pages.router)
+    # Chats first: routes are tried in this order.
     for router in (chat.router, models.router):
         app.include_router(router, prefix="/v1", dependencies=[auth.SHOWN_IN_DOCS])
+    app.include_router(health.router)
+    app.include_router(pages.router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

@@ -38,6 +38,8 @@ class Slot:
     """A place for one chat: a tab, or room for one."""
 
     tab: Tab | None = None
+    context: Context | None = None
+    """The tab's: after a new login there is another, and the old tab serves no more."""
     used_at: float = 0.0
     resetting: asyncio.Task[None] | None = None
 
@@ -67,6 +69,7 @@ class Account:
     idle: list[Slot] = field(default_factory=list)
     cooling: dict[str, Cooling] = field(default_factory=dict)
     open_tabs: int = 0
+    saving: asyncio.TimerHandle | None = None
     _context: Context | None = None
     _browser: Chromium | None = None
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -187,12 +190,13 @@ class Account:
         if slot.resetting is not None:
             await slot.resetting
             slot.resetting = None
-        if slot.tab is not None and slot.tab.fault is None:
+        if slot.tab is not None and slot.tab.fault is None and slot.context is self._context:
             self._unsaved = True
             return slot.tab
         await self.drop(slot)
         self._unsaved = True
-        tab = await (await self.context()).tab()
+        slot.context = await self.context()
+        tab = await slot.context.tab()
         slot.tab = tab
         self.open_tabs += 1
         try:
@@ -210,6 +214,8 @@ class Account:
         if tab is not None:
             self.open_tabs -= 1
             await tab.close()
+        if slot.context is not None and slot.context is not self._context and slot.context.empty:
+            await slot.context.close()
 
     async def save(self) -> None:
         """Write the state to disk if it changed. Reading it costs a page load, so only after use."""

@@ -26,6 +26,7 @@ from relay.sites.registry import SITES, site_class
 
 CHECKS_AT_ONCE = 2
 DRAIN_S = 2.0
+QUIET_S = 2.0
 CANCELLED = NoAccount("The request was cancelled.")
 
 
@@ -65,6 +66,9 @@ class Dispatcher:
         for chat in tuple(self._running):
             chat.end(NoAccount("The relay is shutting down; the answer was cut."))
             await chat.cancel()
+        for account in self.accounts.values():
+            if account.saving is not None:
+                account.saving.cancel()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -231,8 +235,15 @@ class Dispatcher:
             if not slot.tab.fresh and chat.driver and not chat.driver.startswith("fetch"):
                 slot.resetting = asyncio.get_running_loop().create_task(self._reset(account, slot))
             account.idle.append(slot)
-            self._spawn(account.save(), f"saving {account.name}")
+            self._save_soon(account)
         self._turn()
+
+    def _save_soon(self, account: Account) -> None:
+        """Save once the account has been quiet for a moment: reading its state takes the browser some milliseconds."""
+        if account.saving is not None:
+            account.saving.cancel()
+        loop = asyncio.get_running_loop()
+        account.saving = loop.call_later(QUIET_S, lambda: self._spawn(account.save(), f"saving {account.name}"))
 
     async def _reset(self, account: Account, slot: Slot) -> None:
         """Bring a used page to an empty chat ahead of the next one; a page that fails at it is closed."""

@@ -94,7 +94,7 @@ async def run_chat(chat: PooledChat, account: Account, slot: Slot, settings: Set
             logger.warning("{} failed with {}: {}", chat, known.code, known.message)
             await _learn(known, chat, account, slot, settings)
         else:
-            logger.info("{} answered in {:.0f} ms", chat, (time.perf_counter() - started) * 1000)
+            logger.debug("{} answered in {:.0f} ms", chat, (time.perf_counter() - started) * 1000)
 
 
 def _known(error: Exception) -> RelayError:
