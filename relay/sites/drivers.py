@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Any
 
 from loguru import logger
 
 from relay.browser.answer import Answer
-from relay.browser.screen import Screen
+from relay.browser.screen import FAULTS, MissingRole, Screen
 from relay.browser.tab import Tab
 from relay.browser.traffic import Traffic
 from relay.chat.events import Event, Finished
 from relay.chat.request import Turn
-from relay.errors import BadRequest, LoginNeeded, RelayError, SiteChanged, SiteUnavailable
-from relay.sites.base import ScreenRecipe, Site
+from relay.errors import BadRequest, CutAnswer, LoginNeeded, RelayError, SiteChanged, SiteUnavailable
+from relay.sites.base import Reader, ScreenRecipe, Site
 
 UPLOAD_S = 120.0
 RESEND_S = 8.0
@@ -46,7 +47,7 @@ async def _fetch(site: Site, driver: str, tab: Tab, turn: Turn) -> AsyncGenerato
                     yield event
             return
         except LoginNeeded as error:
-            if started or attempt == 2 or not error.refused:
+            if started or attempt == 2 or not (error.refused and error.renewable):
                 raise
             logger.debug("login refused, letting the page renew it: {}", error)
         await site.refresh(tab)
@@ -65,20 +66,30 @@ async def _type(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, screen: 
         if not screen.has("attach"):
             raise BadRequest(f"{site.name} takes no files on its screen.")
         async with tab.traffic(recipe.upload) as uploads:
-            await screen.attach(turn.attachments)
-            await _uploaded(uploads, len(turn.attachments) if recipe.upload else 0)
-    await screen.submit(turn.prompt)
+            for attachment in turn.attachments:  # one by one: many inputs silently take the first of several
+                await screen.attach([attachment])
+                if recipe.upload:
+                    await _uploaded(uploads)
+    try:
+        await screen.submit(turn.prompt)
+    except MissingRole as error:
+        if not error.refused:
+            raise
+        for role in ("challenge", "wall"):
+            if screen.has(role) and await screen.count(role):
+                raise FAULTS[role](f"{site.name}'s page shows a {role} in place of the chat.", refused=True) from None
+        raise
 
 
-async def _uploaded(uploads: Traffic, count: int) -> None:
+async def _uploaded(uploads: Traffic) -> None:
+    """Wait until the page has uploaded a file."""
     try:
         async with asyncio.timeout(UPLOAD_S):
-            for _ in range(count):
-                answer = await (await uploads.next()).answer()
-                await answer.raise_for_status()
-                await answer.read()
+            answer = await (await uploads.next()).answer()
+            await answer.raise_for_status()
+            await answer.read()
     except TimeoutError:
-        raise SiteUnavailable(f"The page did not upload the files within {UPLOAD_S:g} s.", refused=True) from None
+        raise SiteUnavailable(f"The page did not upload the file within {UPLOAD_S:g} s.", refused=True) from None
 
 
 async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
@@ -92,17 +103,33 @@ async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, Non
     async with tab.traffic(recipe.answer) as traffic:
         await _type(site, recipe, tab, turn, screen)
         try:
-            answer = await _accepted(site, recipe, traffic)
-            tab.draining = answer
-            async for event in recipe.reader().read(answer):
-                finished = isinstance(event, Finished)
-                yield event
+            async with aclosing(_read(site, recipe, recipe.reader(), tab, traffic)) as events:
+                async for event in events:
+                    finished = isinstance(event, Finished)
+                    yield event
         except RelayError:
             finished = True  # the site ended it; there is nothing to stop
             raise
         finally:
             if not finished:
                 await _stop(screen)
+
+
+async def _read(
+    site: Site, recipe: ScreenRecipe, reader: Reader[Any], tab: Tab, traffic: Traffic
+) -> AsyncGenerator[Event, None]:
+    """The page's answer; where it is spread over several requests, one after the other until the reader says so."""
+    while True:
+        answer = await _accepted(site, recipe, traffic)
+        tab.draining = answer
+        try:
+            async for event in reader.read(answer):
+                yield event
+            return
+        except CutAnswer as error:
+            if not recipe.spread:
+                raise
+            logger.debug("reading on in the page's next request: {}", error)
 
 
 async def _accepted(site: Site, recipe: ScreenRecipe, traffic: Traffic) -> Answer:

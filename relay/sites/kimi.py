@@ -15,7 +15,7 @@ from relay.browser.fetch import FormPart
 from relay.browser.tab import Response, Tab
 from relay.chat.events import Event
 from relay.chat.request import Attachment, Conversation, FileRef, Turn
-from relay.errors import BadRequest, LoginNeeded, SiteError
+from relay.errors import BadRequest, ChallengeNeeded, LoginNeeded, SiteError
 from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, ScreenRecipe, Site
 from relay.sites.kimi_messages import (
     Answered,
@@ -146,9 +146,11 @@ class Kimi(Site):
         return await tab.fetch("POST", path, headers=headers, body=json.dumps(body))
 
     async def refresh(self, tab: Tab) -> None:
-        """Only the page knows how to renew its tokens: load it and wait for a new one."""
+        """Only the page knows how to renew its tokens: load it and wait for a new one. Raises ChallengeNeeded."""
         (old,) = await tab.local_storage("access_token")
         await tab.goto(self.home)
+        if await self.on_screen(tab).count("challenge"):
+            raise ChallengeNeeded("Kimi's page shows a captcha that only its owner may solve.", refused=True)
         await tab.evaluate(
             """async function(old, ms) {
                 const end = performance.now() + ms;
@@ -169,7 +171,10 @@ class Kimi(Site):
             except LoginNeeded as error:
                 if renewed:
                     return Login(LoginState.DEAD, detail=error.message)
-            await self.refresh(tab)
+            try:
+                await self.refresh(tab)
+            except ChallengeNeeded as error:
+                return Login(LoginState.CHALLENGED, detail=error.message)
         raise AssertionError("unreachable")
 
     async def catalogue(self, tab: Tab) -> Sequence[ModelSpec]:
