@@ -153,6 +153,11 @@ class Settings(BaseSettings):
         """Whether the server listens on loopback only."""
         return self.host in {"127.0.0.1", "::1", "localhost"}
 
+    @property
+    def lacks_key(self) -> bool:
+        """Whether the server would be open to the network without an API key; it then refuses to start."""
+        return not self.is_loopback and not any(key.get_secret_value() for key in self.api_keys)
+
     @classmethod
     def settings_customise_sources(
         cls,

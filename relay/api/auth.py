@@ -11,7 +11,6 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 
 from relay.errors import Unauthorized
-from relay.settings import Settings
 
 LOCAL = "local"
 """The caller where no keys are configured."""
@@ -65,12 +64,3 @@ async def require_caller(request: Request) -> str:
 Caller = Annotated[str, Depends(require_caller)]
 SHOWN_IN_DOCS = Depends(HTTPBearer(auto_error=False, description="a relay API key, where keys are configured"))
 """A router dependency that gives `/docs` its box for the key; `Caller` is what checks."""
-
-
-def require_key_for_foreign_host(settings: Settings) -> None:
-    """Refuse to serve beyond this machine without an API key. Raises Unauthorized."""
-    if not settings.is_loopback and not any(key.get_secret_value() for key in settings.api_keys):
-        raise Unauthorized(
-            f"Listening on {settings.host} would open your accounts to the network: set RELAY_API_KEYS first, "
-            "or listen on 127.0.0.1."
-        )

@@ -1,4 +1,4 @@
-"""Pages for people: `/admin` (the status page of `relay/web`) and `/docs` (the routes). No script is fetched elsewhere."""
+"""Pages for people: `/admin` (the status page of `relay/web`) and `/docs` (the routes); all they load is ours."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import httpx
 from loguru import logger
 from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
@@ -43,6 +42,11 @@ class Context:
     def _on_close(self, _: Any) -> None:
         self.closed = True
 
+    @property
+    def empty(self) -> bool:
+        """Whether no page is open in it."""
+        return not self._context.pages
+
     async def tab(self) -> Tab:
         """Open a page. Raises BrowserFault."""
         try:
@@ -53,6 +57,7 @@ class Context:
                 await page.close()
                 raise
         except (PlaywrightError, CdpError) as error:
+            await self._chromium.check()
             raise BrowserFault(f"No page could be opened ({str(error).splitlines()[0][:200]}).") from None
 
     async def state(self) -> State:
@@ -60,6 +65,7 @@ class Context:
         try:
             return dict(await self._context.storage_state(indexed_db=True))
         except PlaywrightError as error:
+            await self._chromium.check()
             raise BrowserFault(f"The account's state could not be read ({error.message.splitlines()[0]}).") from None
 
     async def close(self) -> None:
@@ -77,6 +83,7 @@ class Chromium:
         self._on_gone = on_gone
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
+        self._pipe: PipeSession | None = None
         self._socket: DevToolsSocket | None = None
         self._stopping = False
         self.version = ""
@@ -88,31 +95,42 @@ class Chromium:
     @property
     def alive(self) -> bool:
         """Whether the browser can be used."""
-        return self._browser is not None and self._browser.is_connected()
+        told = self._pipe is not None and self._pipe.fault is not None
+        return self._browser is not None and self._browser.is_connected() and not told
+
+    async def check(self) -> None:
+        """Ask the browser whether it lives: when Playwright's own process dies, no event tells us."""
+        if self._pipe is not None and self.alive:
+            try:
+                await self._pipe.send("Browser.getVersion", timeout_s=5)
+            except (BrowserFault, CdpError) as error:
+                logger.debug("the browser does not answer: {}", error)
+                self._on_disconnected(None)
 
     async def start(self) -> None:
-        """Launch the browser. Raises BrowserFault that says what to install or to set."""
+        """Launch the browser, after what is left of an earlier one was ended. Raises BrowserFault with what to do."""
+        await self.stop()
         self._stopping = False
         # The driver only passes messages on: a small young generation saves some 30 MiB of the node process.
         os.environ.setdefault("NODE_OPTIONS", "--max-semi-space-size=1")
         self._playwright = await async_playwright().start()
         try:
-            await (self._connect if self._settings.cdp_url else self._launch)(self._playwright)
+            self._browser = await (self._connect if self._settings.cdp_url else self._launch)(self._playwright)
+            self._pipe = PipeSession(await self._browser.new_browser_cdp_session())
         except PlaywrightError as error:
             await self.stop()
-            raise BrowserFault(f"Chromium did not start: {' '.join(error.message.split())[:600]}") from None
+            raise BrowserFault(_unstarted(error.message, self._settings.cdp_url)) from None
         except BaseException:
             await self.stop()
             raise
-        assert self._browser is not None
         self.version = self._browser.version
         self._browser.on("disconnected", self._on_disconnected)
 
-    async def _connect(self, playwright: Playwright) -> None:
+    async def _connect(self, playwright: Playwright) -> Browser:
         assert self._settings.cdp_url is not None
-        self._browser = await playwright.chromium.connect_over_cdp(self._settings.cdp_url)
+        return await playwright.chromium.connect_over_cdp(self._settings.cdp_url)
 
-    async def _launch(self, playwright: Playwright) -> None:
+    async def _launch(self, playwright: Playwright) -> Browser:
         settings = self._settings
         executable = find(settings.executable, Path(playwright.chromium.executable_path), settings.mode)
         arguments = [*ARGUMENTS]
@@ -128,7 +146,7 @@ class Chromium:
             logger.warning("running as root: Chromium's own sandbox is off. Run relay as an ordinary user to have it.")
             sandbox = False
         logger.info("starting {} ({})", executable, settings.mode)
-        self._browser = await playwright.chromium.launch(
+        browser = await playwright.chromium.launch(
             executable_path=executable,
             headless=settings.mode != "headed",
             args=arguments,
@@ -137,16 +155,21 @@ class Chromium:
             handle_sigterm=False,
             handle_sighup=False,
         )
+        self._browser = browser
         if port:
             self._socket = await DevToolsSocket.connect(await _endpoint(port))
+        return browser
 
     def _on_disconnected(self, _: Any) -> None:
+        if self._pipe is None or self._pipe.fault is not None:
+            return
+        self._pipe.fail(BrowserFault("The browser died."))
         if not self._stopping and self._on_gone is not None:
             self._on_gone()
 
     async def session(self, context: BrowserContext, page: Any) -> CdpSession:
         """A DevTools session with a page, by the byte path that is set."""
-        pipe = PipeSession(await context.new_cdp_session(page))
+        pipe = PipeSession(await context.new_cdp_session(page), self._pipe)
         if self._socket is None:
             return pipe
         target = (await pipe.send("Target.getTargetInfo"))["targetInfo"]["targetId"]
@@ -160,6 +183,7 @@ class Chromium:
         try:
             made = await self._browser.new_context(storage_state=state, **options)  # type: ignore[arg-type]
         except PlaywrightError as error:
+            await self.check()
             raise BrowserFault(f"No context could be made ({error.message.splitlines()[0][:200]}).") from None
         return Context(self, made)
 
@@ -175,7 +199,19 @@ class Chromium:
                     await asyncio.wait_for(end(), 15)
                 except (PlaywrightError, TimeoutError) as error:
                     logger.debug("while stopping the browser: {}", error)
-        self._browser = self._playwright = self._socket = None
+        self._browser = self._playwright = self._pipe = self._socket = None
+
+
+def _unstarted(said: str, remote: str | None) -> str:
+    """What a person can do about a browser that did not start, with what it said itself."""
+    first = said.splitlines()[0][:200]
+    if remote:
+        return f"No browser could be reached at RELAY_BROWSER__CDP_URL={remote} ({first})."
+    own = " ".join(line.partition("[err]")[2].strip() for line in said.splitlines() if "[err]" in line)
+    return (
+        f"Chromium did not start ({first}). It said: {own[:400] or 'nothing'}. Install what it misses "
+        "(`playwright install-deps chromium`), or name another with RELAY_BROWSER__EXECUTABLE."
+    )
 
 
 def _free_port() -> int:
@@ -186,6 +222,8 @@ def _free_port() -> int:
 
 async def _endpoint(port: int) -> str:
     """The browser's own WebSocket address, asked of its debugging port."""
+    import httpx  # it takes a while, and only this path needs it
+
     try:
         async with httpx.AsyncClient(trust_env=False) as client, asyncio.timeout(10):
             while True:

@@ -7,19 +7,22 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 from loguru import logger
 
 from relay import log
-from relay.api.app import create_app
-from relay.api.auth import require_key_for_foreign_host
-from relay.api.server import HttpServer
 from relay.cli.console import state
-from relay.errors import NoAccount
+from relay.errors import NoAccount, Unauthorized
 from relay.pool.dispatcher import Dispatcher
 from relay.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from relay.api.server import HttpServer
+    from relay.pool.face import Pool
 
 GRACE_S = 8
 """What answers in flight have to finish at the end; containers are killed after 10 s."""
@@ -40,7 +43,11 @@ def run_forever(
 
     `beside` is entered before the accounts are read and left after the pool has ended.
     """
-    require_key_for_foreign_host(settings)
+    if settings.lacks_key:
+        raise Unauthorized(
+            f"Listening on {settings.host} would open your accounts to the network: set RELAY_API_KEYS first, "
+            "or listen on 127.0.0.1."
+        )
     log.configure("DEBUG" if state.debug else settings.log_level, debug=state.debug)
     settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = FileLock(settings.home / "relay.lock")
@@ -69,20 +76,30 @@ async def _serve(settings: Settings, ready: Callable[[str], None], beside: Abstr
         pool = Dispatcher(settings)
         try:
             starting = asyncio.create_task(pool.start(), name="starting the pool")
+            # The API's imports take as long as the browser's launch; they run beside it.
+            imports = asyncio.create_task(asyncio.to_thread(_import_api), name="importing the API")
             await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
                 starting.cancel()
                 await asyncio.gather(starting, return_exceptions=True)
                 return
             await starting  # raises what went wrong
+            http_server, create_app = await imports
             app = create_app(settings, pool)
-            async with HttpServer(app, settings.host, settings.port, grace_s=GRACE_S) as server:
+            async with http_server(app, settings.host, settings.port, grace_s=GRACE_S) as server:
                 ready(server.url)
                 await told
                 logger.info("stopping: answers in flight have {} s", GRACE_S)
         finally:
             await pool.stop(POOL_GRACE_S)
     logger.info("stopped")
+
+
+def _import_api() -> tuple[type[HttpServer], Callable[[Settings, Pool], FastAPI]]:
+    from relay.api.app import create_app
+    from relay.api.server import HttpServer
+
+    return HttpServer, create_app
 
 
 def _until_signal() -> asyncio.Task[bool]:

@@ -11,6 +11,8 @@ from functools import partial
 from asyncio_pool import AioPool
 from loguru import logger
 
+from relay.browser.cdp import CdpError
+from relay.browser.world import PageException
 from relay.chat.request import ChatRequest
 from relay.errors import ConversationNotFound, NoAccount, QueueFull, RelayError
 from relay.pool.account import Account, Slot
@@ -25,6 +27,7 @@ from relay.settings import Settings
 from relay.sites.registry import SITES, site_class
 
 CHECKS_AT_ONCE = 2
+CHECK_AFTER_S = 1.0
 DRAIN_S = 2.0
 QUIET_S = 2.0
 CANCELLED = NoAccount("The request was cancelled.")
@@ -78,7 +81,7 @@ class Dispatcher:
 
     async def _check_all(self) -> None:
         """Probe each account once, few at a time; the first of each site keeps its page open, the rest close it."""
-        await asyncio.sleep(0)  # the server listens first
+        await asyncio.sleep(CHECK_AFTER_S)  # whoever asks at once comes first, and proves the login by an answer
         async with AioPool(size=CHECKS_AT_ONCE) as pool:
             seen: set[str] = set()
             for account in self.accounts.values():
@@ -87,9 +90,10 @@ class Dispatcher:
                 await pool.spawn(self._check(account, keep=keep))
 
     async def _check(self, account: Account, *, keep: bool) -> None:
-        if account.refusal("") is not None or account.running:
+        if account.refusal("") is not None or not account.has_room:
             return
-        slot = Slot()
+        slot = self._take_slot(account)
+        keep = keep or slot.tab is not None
         account.running += 1
         try:
             tab = await account.tab(slot, cached=keep)
@@ -102,7 +106,7 @@ class Dispatcher:
             else:
                 await account.save()
                 await account.drop(slot)
-        except RelayError as error:
+        except (RelayError, CdpError, PageException) as error:
             logger.warning("{} could not be checked: {}", account.name, error)
             await account.drop(slot)
         finally:

@@ -11,7 +11,8 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from relay.api.auth import Keys, require_key_for_foreign_host
+from relay.api.auth import Keys
+from relay.cli.serve import run_forever
 from relay.errors import Unauthorized
 from relay.settings import Settings
 from tests.api.conftest import Served
@@ -130,10 +131,12 @@ def test_with_keys(serve: Callable[..., Served]) -> None:
 
 
 def test_a_key_is_needed_beyond_this_machine() -> None:
+    open_to_all = Settings(_env_file=None, host="0.0.0.0")
+    assert open_to_all.lacks_key
     with pytest.raises(Unauthorized, match="RELAY_API_KEYS"):
-        require_key_for_foreign_host(Settings(_env_file=None, host="0.0.0.0"))
-    require_key_for_foreign_host(Settings(_env_file=None, host="0.0.0.0", api_keys=[SecretStr("k")]))
-    require_key_for_foreign_host(Settings(_env_file=None, host="127.0.0.1"))
+        run_forever(open_to_all, lambda url: pytest.fail(f"it serves at {url}"))
+    assert not Settings(_env_file=None, host="0.0.0.0", api_keys=[SecretStr("k")]).lacks_key
+    assert not Settings(_env_file=None, host="127.0.0.1").lacks_key
     assert not Keys([""])
 
 
