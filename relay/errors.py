@@ -130,6 +130,8 @@ class LoginNeeded(NoAccount):
     """The account's login is dead (expired, or downgraded to a guest)."""
 
     code = "login_needed"
+    renewable = True
+    """Whether the site's page may be able to renew the login by itself; not where the site knows it and forbids."""
 
 
 class ChallengeNeeded(NoAccount):

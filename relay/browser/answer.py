@@ -117,9 +117,11 @@ def status_error(status: int, headers: Mapping[str, str], body: str, *, sends_pr
     words = " ".join(_message(body).split())[:200]
     said = f" It said: {words}" if words else ""
     if status in (401, 403):
-        return LoginNeeded(
+        error = LoginNeeded(
             f"The site answered HTTP {status}: the login has expired or is refused.{said}", refused=sends_prompt
         )
+        error.renewable = status == 401
+        return error
     if status == 429:
         after = headers.get("retry-after", "")
         seconds = float(after) if after.replace(".", "", 1).isdigit() else None

@@ -1,8 +1,9 @@
 """The byte path: one small interface over Playwright's pipe and over a direct DevTools socket.
 
 The socket has about a third of the pipe's p99, but any local user can reach its port, so it is a setting
-(`RELAY_BROWSER__DIRECT_CDP`). Child targets (workers, cross-origin frames) are reached without flattened
-sessions (`Target.sendMessageToTarget`) on the pipe, because Playwright's sessions do not route flattened ones.
+(`RELAY_BROWSER__DIRECT_CDP`). Child targets (workers, cross-origin frames) are attached flattened: only such a
+session holds a new worker until we are ready (Playwright resumes it for its own part). Playwright routes no flattened
+session but its own, so on the pipe that one only holds, and we speak by `Target.sendMessageToTarget`.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import itertools
 import json
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import websockets
 from loguru import logger
@@ -26,6 +27,8 @@ Params = dict[str, Any]
 Listener = Callable[[Params], None]
 GONE = "relay.gone"
 """The event a session emits, once, when its target has died."""
+READY_S = 2.0
+"""How long a new worker or frame is held for us; a service worker may not answer while it is held."""
 DEAD_MARKS = ("closed", "crashed", "Connection closed", "Session with given id not found", "disconnected")
 
 
@@ -100,26 +103,44 @@ class CdpSession(ABC):
         except (CdpError, BrowserFault) as error:
             logger.debug("{} came to nothing: {}", method, error)
 
-    flattens: ClassVar[bool] = False
-    """Whether this session's children are flattened ones (`Target.setAutoAttach`)."""
+    @abstractmethod
+    async def adopt(self, attached: Params) -> CdpSession:
+        """A session with a target that this one has auto-attached (the parameters of `Target.attachedToTarget`)."""
 
-    def child(self, session_id: str) -> CdpSession:
-        """The session of a target that this one auto-attached."""
-        return ChildSession(self, session_id)
+    @abstractmethod
+    async def release(self, child: CdpSession, attached: Params, ready: Iterable[asyncio.Task[None]]) -> None:
+        """Let an adopted target run, once the commands posted to it are through."""
 
 
 def dead_or_refused(message: str) -> Exception:
     """Tell a dead target from a refused command by the browser's words."""
-    if any(mark in message for mark in DEAD_MARKS):
+    if any(mark in message for mark in DEAD_MARKS) and "target navigated" not in message:
         return BrowserFault(f"The page or the browser died under the chat ({message.splitlines()[0][:120]}).")
     return CdpError(message.splitlines()[0][:300])
 
 
-class PipeSession(CdpSession):
-    """Playwright's own session, over the browser's pipe."""
+class _PipeAdopts(CdpSession):
+    """Adoption on the pipe: spoken to over the browser's session, held by the flattened one until that is dropped."""
 
-    def __init__(self, session: CDPSession) -> None:
+    browser: PipeSession | None
+
+    async def adopt(self, attached: Params) -> CdpSession:
+        assert self.browser is not None
+        target = {"targetId": attached["targetInfo"]["targetId"], "flatten": False}
+        reply = await self.browser.send("Target.attachToTarget", target)
+        return ChildSession(self.browser, reply["sessionId"])
+
+    async def release(self, child: CdpSession, attached: Params, ready: Iterable[asyncio.Task[None]]) -> None:
+        await asyncio.wait(ready, timeout=READY_S)
+        await self.send("Target.detachFromTarget", {"sessionId": attached["sessionId"]})
+
+
+class PipeSession(_PipeAdopts):
+    """Playwright's own session, over the browser's pipe. `browser` is that of the whole browser, for children."""
+
+    def __init__(self, session: CDPSession, browser: PipeSession | None = None) -> None:
         super().__init__()
+        self.browser = browser
         self._session = session
         self._hooked: set[str] = set()
 
@@ -178,12 +199,12 @@ class _Correlated(CdpSession):
             future.set_result(message.get("result", {}))
 
 
-class ChildSession(_Correlated):
-    """A worker or a cross-origin frame, by messages wrapped in its parent's session."""
+class ChildSession(_Correlated, _PipeAdopts):
+    """A worker or a cross-origin frame, by messages wrapped in the browser's session."""
 
-    def __init__(self, parent: CdpSession, session_id: str) -> None:
+    def __init__(self, parent: PipeSession, session_id: str) -> None:
         super().__init__()
-        self.parent = parent
+        self.browser = self.parent = parent
         self.session_id = session_id
         parent.on("Target.receivedMessageFromTarget", self._on_message)
         parent.on("Target.detachedFromTarget", self._on_detached)
@@ -218,9 +239,7 @@ class ChildSession(_Correlated):
 
 
 class SocketSession(_Correlated):
-    """A flattened session on the direct socket. Its children are too: Chromium then lets no worker run before us."""
-
-    flattens = True
+    """A flattened session on the direct socket."""
 
     def __init__(self, socket: DevToolsSocket, session_id: str, end: RelayError | None = None) -> None:
         super().__init__()
@@ -232,9 +251,12 @@ class SocketSession(_Correlated):
         self.on(GONE, self._lose_all)
         socket.sessions[session_id] = self
 
-    def child(self, session_id: str) -> CdpSession:
-        self._children.add(session_id)
-        return SocketSession(self.socket, session_id, CutAnswer("A worker or frame of the page went away."))
+    async def adopt(self, attached: Params) -> CdpSession:
+        self._children.add(attached["sessionId"])
+        return SocketSession(self.socket, attached["sessionId"], CutAnswer("A worker or frame of the page went away."))
+
+    async def release(self, child: CdpSession, attached: Params, ready: Iterable[asyncio.Task[None]]) -> None:
+        await self.socket.release(child, attached, ready)
 
     def _lose_all(self, _: Params) -> None:
         for child in tuple(self._children):
@@ -278,6 +300,12 @@ class DevToolsSocket(_Correlated):
         """A session of our own with a page."""
         reply = await self.send("Target.attachToTarget", {"targetId": target_id, "flatten": True})
         return SocketSession(self, reply["sessionId"])
+
+    async def adopt(self, attached: Params) -> CdpSession:
+        return SocketSession(self, attached["sessionId"])
+
+    async def release(self, child: CdpSession, attached: Params, ready: Iterable[asyncio.Task[None]]) -> None:
+        child.post("Runtime.runIfWaitingForDebugger")  # in order, after what was posted before
 
     def lose(self, session_id: str) -> None:
         """A page, worker or frame went away."""

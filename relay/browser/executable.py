@@ -12,6 +12,7 @@ from relay.errors import BrowserFault
 
 Mode = Literal["shell", "new", "headed"]
 SHELL_NAMES = ("chromium-headless-shell", "chrome-headless-shell", "headless_shell")
+PLAYWRIGHT_SHELLS = ("chrome-headless-shell", "headless_shell", "chrome-headless-shell.exe", "headless_shell.exe")
 FULL_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome", "microsoft-edge")
 MAC_APPS = (
     "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
@@ -30,8 +31,16 @@ def playwrights_own(full: Path, mode: Mode) -> Path | None:
     home = next((folder for folder in full.parents if folder.name.startswith("chromium-")), None)
     if home is None:
         return None
-    shells = sorted(home.parent.glob("chromium_headless_shell-*/*/*headless*shell*"))
-    return next((path for path in reversed(shells) if path.is_file()), None)
+    # Its own revision first, then the newest.
+    folders = [home.with_name(home.name.replace("chromium-", "chromium_headless_shell-"))]
+    folders += sorted(home.parent.glob("chromium_headless_shell-*"), key=_revision, reverse=True)
+    shells = (path for folder in folders for name in PLAYWRIGHT_SHELLS for path in folder.glob(f"*/{name}"))
+    return next((path for path in shells if path.is_file()), None)
+
+
+def _revision(folder: Path) -> int:
+    number = folder.name.rpartition("-")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def system(mode: Mode) -> Path | None:

@@ -46,7 +46,7 @@ class SocketFrame:
 
 
 class Exchange:
-    """One request of the page and its answer, as one watcher sees it; without `method` where only the answer was."""
+    """One request of the page and its answer, as one watcher sees it."""
 
     def __init__(self, method: str, url: str, post_data: str, kind: str) -> None:
         self.method = method
@@ -253,7 +253,7 @@ class TrafficTap:
 
     async def _enable(self) -> None:
         await self._session.send("Network.enable")
-        await self._session.send("Target.setAutoAttach", _ATTACH | {"flatten": self._session.flattens})
+        await self._session.send("Target.setAutoAttach", _ATTACH)
 
     def fail(self, error: RelayError) -> None:
         """The page is dead: all that is open fails."""
@@ -292,14 +292,22 @@ class TrafficTap:
         session.on("Target.attachedToTarget", lambda params: self._attached(session, params))
 
     def _attached(self, parent: CdpSession, params: dict[str, Any]) -> None:
-        # Nothing is awaited here: a paused worker answers only after it was resumed.
-        child = parent.child(params["sessionId"])
-        self._hook(child)
-        child.on(GONE, lambda _: self.interrupt(child.fault or CutAnswer("It ended."), child))
-        child.post("Network.enable")
-        if params["targetInfo"]["type"] in ("iframe", "page"):
-            child.post("Target.setAutoAttach", _ATTACH | {"flatten": child.flattens})
-        child.post("Runtime.runIfWaitingForDebugger")
+        task = asyncio.get_running_loop().create_task(self._adopt(parent, params))
+        self._following.add(task)
+        task.add_done_callback(self._following.discard)
+
+    async def _adopt(self, parent: CdpSession, params: dict[str, Any]) -> None:
+        try:
+            child = await parent.adopt(params)
+            self._hook(child)
+            child.on(GONE, lambda _: self.interrupt(child.fault or CutAnswer("It ended."), child))
+            # No answer is awaited here: a paused worker need not give one.
+            ready = [child.post("Network.enable")]
+            if params["targetInfo"]["type"] in ("iframe", "page"):
+                ready.append(child.post("Target.setAutoAttach", _ATTACH))
+            await parent.release(child, params, ready)
+        except (CdpError, RelayError) as error:
+            logger.debug("a worker or frame was gone before it was watched: {}", error)
 
     def _sent(self, at: At, params: dict[str, Any]) -> None:
         request, kind = params["request"], params.get("type", "")
@@ -308,25 +316,19 @@ class TrafficTap:
             for exchange in self._open[at].exchanges:
                 exchange.url = url
             return
-        if kind != "Preflight" and request["method"] != "OPTIONS":
-            self._add(at, request["method"], url, request.get("postData", ""), kind)
-
-    def _add(self, at: At, method: str, url: str, post_data: str, kind: str) -> None:
-        exchanges = []
-        for watcher in self._wanting(url):
-            exchange = Exchange(method, url, post_data, kind)
-            watcher.add(exchange)
-            exchanges.append(exchange)
-        if exchanges:
-            self._open[at] = request = _Request(exchanges, document=kind == "Document")
-            task = asyncio.get_running_loop().create_task(request.follow(*at))
+        watchers = self._wanting(url)
+        if watchers and kind != "Preflight" and request["method"] != "OPTIONS":
+            exchanges = []
+            for watcher in watchers:
+                exchange = Exchange(request["method"], url, request.get("postData", ""), kind)
+                watcher.add(exchange)
+                exchanges.append(exchange)
+            self._open[at] = _Request(exchanges, document=kind == "Document")
+            task = asyncio.get_running_loop().create_task(self._open[at].follow(*at))
             self._following.add(task)
             task.add_done_callback(self._following.discard)
 
     def _head(self, at: At, params: dict[str, Any]) -> None:
-        if at not in self._open and at[0] is not self._session:
-            # Playwright may resume a new worker before our session of it listens: its first request goes unseen.
-            self._add(at, "", params["response"]["url"], "", params.get("type", ""))
         if (request := self._open.get(at)) is not None:
             request.began(params["response"])
 
@@ -344,7 +346,9 @@ class TrafficTap:
         why = params.get("errorText", "no reason given")
         logger.debug("the page's request failed: {} {}", request.exchanges[0], why)
         if params.get("canceled"):
-            request.end(CutAnswer("The page stopped the answer itself."))
+            # So end an answer that the page aborts and, as well, any that it has read to its end with a reader
+            # (Chromium 156). Which of the two it was, the answer's own end mark tells.
+            request.end()
         elif why in _NEVER_SENT:
             request.end(SiteUnavailable(f"The site could not be reached ({why}).", refused=True))
         else:
@@ -364,5 +368,5 @@ class TrafficTap:
 
 At = tuple[CdpSession, str]
 """Where a request or socket lives: its session, and its id there."""
-_ATTACH = {"autoAttach": True, "waitForDebuggerOnStart": True}
+_ATTACH = {"autoAttach": True, "waitForDebuggerOnStart": True, "flatten": True}
 _NEVER_SENT = ("net::ERR_CONNECTION_REFUSED", "net::ERR_NAME_NOT_RESOLVED", "net::ERR_INTERNET_DISCONNECTED")

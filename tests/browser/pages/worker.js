@@ -1,0 +1,1 @@
+onmessage = async ({ data: url }) => postMessage(await (await fetch(url)).text());
