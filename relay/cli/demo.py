@@ -61,7 +61,7 @@ def log_in(settings: Settings, address: str, secret: str) -> None:
 
 def welcome(url: str, *, key: bool) -> str:
     """What to try first; with `key`, calls need one of the server's API keys."""
-    header = " -H \"Authorization: Bearer $RELAY_API_KEY\"" if key else ""
+    header = ' -H "Authorization: Bearer $RELAY_API_KEY"' if key else ""
     return f"""
 relay demo is ready: {url}
 

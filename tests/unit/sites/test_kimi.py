@@ -1,6 +1,7 @@
 """Kimi's requests and reader, with bytes alone (fact sheet sections 3 to 5, 9)."""
 
 import asyncio
+import itertools
 import json
 from typing import Any
 
@@ -25,9 +26,11 @@ SAMPLE: list[dict[str, Any]] = [
     {"op": "set", "eventOffset": 4, "mask": "message", "message": {
         "id": "m-a1", "parentId": "m-u1", "role": "assistant", "status": "MESSAGE_STATUS_GENERATING"}},
     {"op": "set", "eventOffset": 5, "mask": "block.think", "block": {"id": "3", "think": {"content": "The user"}}},
-    {"op": "append", "eventOffset": 6, "mask": "block.think.content", "block": {"id": "3", "think": {"content": " asks."}}},
+    {"op": "append", "eventOffset": 6, "mask": "block.think.content", "block": {
+        "id": "3", "think": {"content": " asks."}}},
     {"op": "set", "eventOffset": 7, "mask": "block.text", "block": {"id": "4", "text": {"content": "短波 "}}},
-    {"op": "append", "eventOffset": 8, "mask": "block.text.content", "block": {"id": "4", "text": {"content": "scatter 🌌."}}},
+    {"op": "append", "eventOffset": 8, "mask": "block.text.content", "block": {
+        "id": "4", "text": {"content": "scatter 🌌."}}},
     {"op": "set", "eventOffset": 10, "mask": "message.status", "message": {
         "id": "m-a1", "status": "MESSAGE_STATUS_COMPLETED"}},
     {"op": "set", "eventOffset": 11, "mask": "chat.name", "chat": {"id": "19b0-demo-0001", "name": "Why"}},
@@ -60,7 +63,7 @@ async def read(chunks: list[bytes]) -> list[Event]:
 def test_the_sheets_sample_in_any_cut(cuts: list[int]) -> None:
     data = stream(SAMPLE)
     places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
-    chunks = [data[a:b] for a, b in zip(places, places[1:], strict=False)]
+    chunks = [data[a:b] for a, b in itertools.pairwise(places)]
     assert asyncio.run(read(chunks)) == EVENTS
 
 
@@ -74,12 +77,12 @@ def test_garbage_is_one_of_our_errors(data: bytes) -> None:
     ("frames", "trailer", "error"),
     [
         (SAMPLE[:8], None, CutAnswer),
-        (SAMPLE[:5] + [{"done": {}}], None, CutAnswer),
+        ([*SAMPLE[:5], {"done": {}}], None, CutAnswer),
         ([{"error": {"code": "unauthenticated", "message": "no"}}], None, LoginNeeded),
         ([{"error": {"code": "resource_exhausted", "message": "later"}}], None, RateLimited),
-        (SAMPLE[:8] + [{"error": {"code": "unavailable", "message": "overloaded"}}], None, SiteError),
+        ([*SAMPLE[:8], {"error": {"code": "unavailable", "message": "overloaded"}}], None, SiteError),
         ([], {"error": {"code": "resource_exhausted", "message": "later"}}, RateLimited),
-        (SAMPLE[:5] + [{"mask": "message.status", "message": {"status": "MESSAGE_STATUS_FAILED"}}], None, SiteError),
+        ([*SAMPLE[:5], {"mask": "message.status", "message": {"status": "MESSAGE_STATUS_FAILED"}}], None, SiteError),
         ([{"block": {"text": {"content": 3}}}], None, SiteChanged),
     ],
 )
