@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -13,7 +14,7 @@ from relay.browser.tab import Tab
 from relay.settings import BrowserSettings
 from tests.browser.nasty import Nasty, serving
 
-SETTINGS = {"sandbox": False}
+SETTINGS: dict[str, Any] = {"sandbox": False}
 
 
 async def eventually(condition: Callable[[], bool], timeout_s: float = 10) -> None:

@@ -84,7 +84,6 @@ class Nasty:
     def __init__(self) -> None:
         self.port = 0
         self.plays: dict[str, Play] = {}
-        self.said: list[str | bytes] = []
         self._numbers = count()
 
     def url(self, path: str = "/page/blank.html", *, host: str = "127.0.0.1") -> str:
@@ -157,7 +156,6 @@ class Nasty:
         await send({"type": "websocket.accept"})
         while (message := await receive())["type"] == "websocket.receive":
             said = message.get("text") or message.get("bytes")
-            self.said.append(said)
             if said == "bye":
                 await send({"type": "websocket.close"})
                 return

@@ -173,7 +173,7 @@ async def test_a_remote_browser(nasty: Nasty) -> None:
 
 class TestLaunching:
     async def start(self, **settings: object) -> BrowserFault:
-        browser = Chromium(BrowserSettings(**(SETTINGS | settings)))  # type: ignore[arg-type]
+        browser = Chromium(BrowserSettings(**(SETTINGS | settings)))
         with pytest.raises(BrowserFault) as caught:
             await browser.start()
         assert not browser.alive

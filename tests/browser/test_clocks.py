@@ -53,7 +53,8 @@ async def test_it_stalls() -> None:
 
 
 async def test_it_never_ends() -> None:
-    script = Script(*[Text("a"), 0.01] * 1000)
+    steps: list[Event | float | None] = [Text("a"), 0.01]
+    script = Script(*steps * 1000)
     with pytest.raises(TotalTimeout, match="TOTAL_S"):
         async for _ in clocked(script(), CLOCKS.model_copy(update={"total_s": 5 * SOON})):
             pass

@@ -46,7 +46,7 @@ def test_the_setting_comes_first(own: Path, system: Path, tmp_path: Path) -> Non
     setting = made(tmp_path / "mine")
     made(own), made(shell_of(own, 1300)), made(system / "chromium")
     for mode in ("shell", "new", "headed"):
-        assert find(setting, own, mode) == setting  # type: ignore[arg-type]
+        assert find(setting, own, mode) == setting
 
 
 def test_playwrights_own_comes_next(own: Path, system: Path) -> None:

@@ -44,14 +44,14 @@ async def test_only_the_main_world_has_the_pages_own_fetch(tab: Tab, nasty: Nast
     await tab.goto(nasty.url("/page/signed.html"))
     url, play = nasty.play(b"{}")
     for world in ("main", "isolated"):
-        await tab.fetch("GET", url, world=world)  # type: ignore[arg-type]
+        await tab.fetch("GET", url, world=world)
     assert [seen.headers.get("x-signed") for seen in play.seen] == ["yes", None]
 
 
 async def test_both_worlds_survive_a_navigation(tab: Tab, nasty: Nasty) -> None:
     for _ in range(3):
         for world in ("main", "isolated"):
-            assert (await tab.fetch("GET", nasty.play(b"ok")[0], world=world)).body == b"ok"  # type: ignore[arg-type]
+            assert (await tab.fetch("GET", nasty.play(b"ok")[0], world=world)).body == b"ok"
         await tab.goto(nasty.url("/page/signed.html"))
 
 
@@ -60,12 +60,12 @@ async def test_a_page_that_navigates_itself(tab: Tab, nasty: Nasty) -> None:
         with suppress(PlaywrightError):  # the page may be off before it has answered
             url = nasty.url(f"/page/blank.html?{number}")
             await tab.page.evaluate("url => { setTimeout(() => { location = url; }, 0); }", url)
-        try:
-            assert await tab.evaluate("() => 1 + 1") == 2
-        except BrowserFault as error:  # the call had begun, so it is not made again
-            assert "went away under a call" in error.message
-    await tab.goto(nasty.url())
-    assert await tab.evaluate("() => 1 + 1") == 2
+        for attempt in range(10):
+            try:
+                assert await tab.evaluate("() => 1 + 1") == 2
+                break
+            except BrowserFault as error:  # the call had begun, so it is not made again by itself
+                assert attempt < 9 and "went away under a call" in error.message
 
 
 async def test_a_strict_content_security_policy(tab: Tab, nasty: Nasty) -> None:

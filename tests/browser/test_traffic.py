@@ -188,7 +188,7 @@ class TestWatchers:
         url, play = nasty.play(*[b"%d;" % number for number in range(40)], gap_s=0.002)
         async with tab.traffic("**/play/*") as one, tab.traffic(f"**{url}", "**/other") as two:
             await tab.page.evaluate(FETCH, [url])
-            assert await asyncio.gather(body(one), body(two)) == [play.bytes, play.bytes]
+            assert list(await asyncio.gather(body(one), body(two))) == [play.bytes, play.bytes]
 
     async def test_only_what_is_watched(self, tab: Tab, nasty: Nasty) -> None:
         wanted, _ = nasty.play(b"yes")
