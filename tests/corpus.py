@@ -11,8 +11,9 @@ import random
 from collections.abc import Iterator
 
 CONSTRUCTS = (
-    "english", "chinese", "emoji", "emphasis", "code_span", "links", "images", "literals", "escapes", "breaks",
-    "headings", "lists", "nested", "loose", "tasks", "tables", "code", "fences", "quotes", "math", "rules",
+    "english", "chinese", "emoji", "emphasis", "code_span", "code_ticks", "links", "images", "literals", "angles",
+    "dollars", "escapes", "breaks", "soft_breaks", "headings", "lists", "nested", "loose", "tasks", "tables",
+    "cell_breaks", "code", "fences", "quotes", "math", "inline_math", "rules",
 )  # fmt: skip
 
 _ENGLISH = """
@@ -27,8 +28,8 @@ _CHINESE = (
 )
 _EMOJI = ["😀", "🚀", "👩‍💻", "🇨🇳", "❤️", "🎉", "🧪", "✅", "𝛼", "🤖"]
 _LITERALS = [
-    "a_b", "snake_case_name", "2 * 3", "x < 3", "AT&T", "#tag", "C:\\dir", "1.5", "100%", "f(x)", "[sic]", "R&D",
-    "a+b=c", "x > 2", "key: value", "@home", "{a}", "“quoted”", "it's", "v1.2.3", "$5", "e.g.", "—",
+    "a_b", "snake_case_name", "2 * 3", "AT&T", "#tag", "C:\\dir", "1.5", "100%", "f(x)", "[sic]", "R&D",
+    "a+b=c", "key: value", "@home", "{a}", "“quoted”", "it's", "v1.2.3", "e.g.", "—",
 ]  # fmt: skip
 _ESCAPES = ["\\*star\\*", "\\<div>", "\\&amp;", "\\_word\\_", "\\`tick\\`", "\\[a](b)", "\\~gone\\~"]
 _LINE_ESCAPES = ["1\\. not a list", "\\# not a heading", "\\- not an item", "\\> not a quote", "\\+ plus"]
@@ -147,7 +148,9 @@ class _Generator:
                 f"***{plain}***",
             ]
         if "code_span" in self.has:
-            choices += [f"`{plain}`", "`a_b < *c*`", "``a`b``", "`` ` ``", "`&amp;`"]
+            choices += [f"`{plain}`", "`a_b < *c*`", "`&amp;`"]
+        if "code_ticks" in self.has:
+            choices += ["``a`b``", "`` ` ``"]
         if "links" in self.has:
             choices += [
                 f"[{plain}](https://example.org/a_b?c=d&e=f)",
@@ -158,11 +161,15 @@ class _Generator:
             choices.append(f"![{plain}](https://example.org/i.png)")
         if "literals" in self.has:
             choices += self.rng.sample(_LITERALS, 3)
+        if "angles" in self.has:
+            choices.append(self.rng.choice(["x < 3", "x > 2"]))
+        if "dollars" in self.has:
+            choices.append("$5")
         if "escapes" in self.has:
             choices.append(self.rng.choice(_ESCAPES))
         if "emoji" in self.has:
             choices.append(self.rng.choice(_EMOJI))
-        if "math" in self.has:
+        if "inline_math" in self.has:
             choices.append(f"${self.rng.choice(_TEX)}$")
         return self.rng.choice(choices)
 
@@ -180,7 +187,9 @@ class _Generator:
         start = self.rng.choice(_LINE_ESCAPES) + " " if "escapes" in self.has and self.rng.random() < 0.1 else ""
         text = self.sentence()
         for _ in range(self.rng.choice([0, 0, 1, 2, 4])):
-            glue = ["  \n"] if "breaks" in self.has and self.rng.random() < 0.2 else [" ", " ", "\n"]
+            glue = [" ", " ", "\n"] if "soft_breaks" in self.has else [" "]
+            if "breaks" in self.has and self.rng.random() < 0.2:
+                glue = ["  \n"]
             following = self.sentence()
             if any(lone in text + following for lone in ("$5", "^_^")):
                 break
@@ -220,7 +229,7 @@ class _Generator:
         return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
     def cell(self) -> str:
-        special = ["x\\|y", "`a\\|b`", "", "a<br>b"]
+        special = ["x\\|y", "`a\\|b`", "", *(["a<br>b"] if "cell_breaks" in self.has else [])]
         return self.rng.choice([*special, self.inline(), self.words(1), self.words(2)])
 
     def code(self) -> str:

@@ -1,13 +1,13 @@
 // Runs openai-node against a server and prints what it got as one JSON object.
-// usage: node chat.mjs <base url> <scenario>; the packages are found through NODE_MODULES.
+// usage: node chat.mjs <base url> <scenario> [<model> <prompt>]; the packages are found through NODE_MODULES.
 import { createRequire } from "node:module";
 import { pathToFileURL } from "node:url";
 
-const [baseURL, scenario] = process.argv.slice(2);
+const [baseURL, scenario, model = "demo", content = "hi"] = process.argv.slice(2);
 const require = createRequire(pathToFileURL(`${process.env.NODE_MODULES}/`));
 const OpenAI = require("openai").default ?? require("openai");
 const client = new OpenAI({ baseURL, apiKey: "none", maxRetries: 0 });
-const messages = [{ role: "user", content: "hi" }];
+const messages = [{ role: "user", content }];
 
 async function collect(stream) {
   let content = "", reasoning = "", finish = null, usage = null, annotations = [];
@@ -36,12 +36,12 @@ function failure(error) {
 
 const scenarios = {
   async whole() {
-    const { data, request_id } = await client.chat.completions.create({ model: "demo", messages }).withResponse();
+    const { data, request_id } = await client.chat.completions.create({ model, messages }).withResponse();
     return { content: data.choices[0].message.content, finish: data.choices[0].finish_reason, request_id };
   },
   async stream() {
     const options = { stream: true, stream_options: { include_usage: true } };
-    return collect(await client.chat.completions.create({ model: "demo", messages, ...options }));
+    return collect(await client.chat.completions.create({ model, messages, ...options }));
   },
   async rich() {
     return collect(await client.chat.completions.create({ model: "demo/rich", messages, stream: true }));

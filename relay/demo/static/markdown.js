@@ -9,6 +9,7 @@ import { Marked } from "./vendor/marked/marked.esm.js";
 
 const LARGE_TAIL = 8192; // characters; below this each frame draws the tail anew
 const GROWTH = 1 / 8;
+const FORMULA = /\$|\\[([]/;
 
 const escape = (text) =>
   text.replace(/[&<>"']/g, (c) => ({ "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" })[c]);
@@ -37,7 +38,7 @@ const inlineMath = {
   level: "inline",
   start: (src) => src.match(/\$|\\\(/)?.index,
   tokenizer(src) {
-    const found = /^(?:\$(?![\s$])((?:\\.|[^\\$\n])*?[^\s\\$])\$(?!\d)|\\\((.+?)\\\))/.exec(src);
+    const found = /^(?:\$(?![\s$])((?:\\.|[^\\$\n])*?(?:\\.|[^\s\\$]))\$(?!\d)|\\\((.+?)\\\))/.exec(src);
     return found ? { type: "inlineMath", raw: found[0], tex: found[1] ?? found[2] } : undefined;
   },
   renderer: (token) => `<span class="math">${escape(token.tex)}</span>`,
@@ -60,11 +61,15 @@ const marked = new Marked({
   gfm: true,
   extensions: [displayMath, inlineMath, citation],
   renderer: {
-    html: ({ text, block }) => (block ? `<p class="raw">${escape(text.trimEnd())}</p>\n` : escape(text)),
-    link({ href, tokens }) {
+    html({ text, block }) {
+      if (/^<br\s*\/?>$/i.test(text)) return "<br>"; // the only way to break a line in a table
+      return block ? `<p class="raw">${escape(text.trimEnd())}</p>\n` : escape(text);
+    },
+    link({ href, title, tokens }) {
       const inner = this.parser.parseInline(tokens);
       if (!isWeb(href) && !isOwn(href)) return inner;
-      return `<a href="${escape(href)}" target="_blank" rel="noopener noreferrer">${inner}</a>`;
+      const hint = title ? ` title="${escape(title)}"` : "";
+      return `<a href="${escape(href)}"${hint} target="_blank" rel="noopener noreferrer">${inner}</a>`;
     },
     image({ href, text }) {
       // The page's policy lets no foreign image in: those become links.
@@ -77,6 +82,13 @@ const marked = new Marked({
 let katex = null; // loaded with the first formula
 let loading = null;
 
+const plain = {
+  render(tex, node, { displayMode }) {
+    const mark = displayMode ? "$$" : "$";
+    node.textContent = mark + tex + mark;
+  },
+};
+
 function loadKatex() {
   loading ??= (async () => {
     const sheet = document.createElement("link");
@@ -84,8 +96,10 @@ function loadKatex() {
     sheet.href = "/static/vendor/katex/katex.min.css";
     document.head.append(sheet);
     await import("./vendor/katex/katex.min.js"); // sets the global
-    katex = globalThis.katex;
-  })();
+    return globalThis.katex;
+  })()
+    .catch(() => plain)
+    .then((found) => (katex = found));
   return loading;
 }
 
@@ -109,6 +123,10 @@ export class MarkdownStream {
   /** Draw what has arrived, unless the tail is large and has hardly grown. */
   draw() {
     if (!this.incomingLength) return;
+    if (!katex && this.#mayHaveFormula()) {
+      loadKatex().then(() => this.draw()); // what is drawn once stays as it is: no formula in a makeshift form
+      return;
+    }
     if (this.tail.length > LARGE_TAIL && this.incomingLength < this.tail.length * GROWTH) return;
     this.#take();
     this.#render(false);
@@ -116,14 +134,15 @@ export class MarkdownStream {
 
   /** Draw everything, formulas included. */
   async finish() {
+    if (!katex && this.#mayHaveFormula()) await loadKatex();
     this.#take();
     this.tail += this.carriage;
     this.carriage = "";
     this.#render(true);
-    if (loading) {
-      await loading;
-      this.#typeset(this.root.querySelectorAll(".math:not([data-set])"));
-    }
+  }
+
+  #mayHaveFormula() {
+    return FORMULA.test(this.tail.slice(-1) + this.incoming.join(""));
   }
 
   #take() {
@@ -160,27 +179,12 @@ export class MarkdownStream {
     if (!tokens.length) return;
     const template = document.createElement("template");
     template.innerHTML = marked.parser(tokens);
-    const formulas = template.content.querySelectorAll(".math");
-    if (formulas.length) {
-      if (!katex) loadKatex();
-      this.#typeset(formulas);
+    for (const formula of template.content.querySelectorAll(".math")) {
+      const displayMode = formula.classList.contains("display");
+      // Nodes, not HTML: the page's policy forbids style attributes, not styles set by script.
+      katex.render(formula.textContent, formula, { displayMode, throwOnError: false, strict: "ignore" });
     }
     this.root.append(template.content);
-  }
-
-  #typeset(formulas) {
-    for (const formula of formulas) {
-      formula.dataset.tex ??= formula.textContent;
-      const displayMode = formula.classList.contains("display");
-      const mark = displayMode ? "$$" : "$";
-      if (!katex) {
-        formula.textContent = mark + formula.dataset.tex + mark;
-        continue;
-      }
-      formula.dataset.set = "";
-      // Nodes, not HTML: the page's policy forbids style attributes, not styles set by script.
-      katex.render(formula.dataset.tex, formula, { displayMode, throwOnError: false, strict: "ignore" });
-    }
   }
 }
 
