@@ -44,6 +44,7 @@ def configure(level: str = "INFO", *, debug: bool = False, sink: TextIO | None =
         library = logging.getLogger(name)
         library.handlers = []
         library.propagate = True
+        library.setLevel(logging.NOTSET)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
 
 

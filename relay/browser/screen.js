@@ -128,6 +128,7 @@
     // `faults` maps what the page may show instead of an answer (error, limited, wall, ...) to its candidates.
     watch({ nonce, answer, reasoning, busy, faults, before, thoughts, drop, settleMs }) {
       const emit = message => post(nonce + "m" + JSON.stringify(message));
+      const shows = node => node && (node.textContent.trim() || node.querySelector("img, video, audio"));
       const parts = {};
       let sawBusy = false;
       let changed = performance.now();
@@ -149,7 +150,8 @@
           if (shown) return finish({ kind: "fault", fault, text: said(shown).slice(0, 500) });
         }
         const quiet = performance.now() - changed;
-        if (!running && parts.text && quiet > (sawBusy ? settleMs : 4 * settleMs)) finish({ kind: "end" });
+        // An answer that shows nothing yet has not ended, however idle the page looks: there is no empty success.
+        if (!running && parts.text && shows(newest()) && quiet > (sawBusy ? settleMs : 4 * settleMs)) finish({ kind: "end" });
       };
       const finish = message => {
         clearInterval(timer);

@@ -52,7 +52,10 @@ class Gradio(Site):
     token_pattern = re.compile(r"[^:\s]+:\S+")  # user:password, for apps launched with auth=
     needs_base_url = True
     evidence = "2026-11"
-    screen = ScreenRecipe(answer="**/queue/data", reader=QueueReader, upload="**/upload", spread=True)
+    # The page draws its last words after its buttons say it is done, on a busy machine by a second.
+    screen = ScreenRecipe(
+        answer="**/queue/data", reader=QueueReader, upload="**/upload", spread=True, settle_ms=1500
+    )
 
     _app: App | None = None
 
@@ -287,8 +290,6 @@ class Gradio(Site):
             raise BadRequest("This Gradio app is a form, not a chat: only the fetch drivers can use it.")
         if len(turn.attachments) > 1 and app.plan().box.props.get("file_count") == "single":
             raise BadRequest("The page of this Gradio app takes one file at a time; the fetch drivers take several.")
-        if len(turn.attachments) > 1 and app.plan().box.props.get("file_count", "single") == "single":
-            raise BadRequest("This Gradio app's page takes one file a prompt; the fetch drivers can send more.")
 
 
 def _json(reply: Response) -> Any:

@@ -93,10 +93,9 @@ async def test_pieces_leave_at_once_and_an_abort_arrives(replicas: Replicas) -> 
         replicas.client(HOST) as client,
         client.stream("POST", **chat_call(login("patient").access, "hi")) as answer,
     ):
-        async for data in answer.aiter_raw():
-            seen += data
-            if b"second" in seen:  # read while the replica is silent: nothing waits in a buffer
-                break
+        chunks = answer.aiter_raw()  # held: a dropped iterator would close the answer at a moment of its own
+        while b"second" not in seen:  # read while the replica is silent: nothing waits in a buffer
+            seen += await anext(chunks)
         assert (await replicas.records(account="patient", operation="chat"))[0].state == "open"
     assert b"never" not in seen
     [record] = await replicas.records(account="patient", operation="chat", state="aborted", count=1)
