@@ -145,6 +145,8 @@ def markdown(document: dict[str, Any], straight: Figures, subjects: dict[str, Fi
     machine, versions = document["machine"], document["versions"]
     head = _head(subjects)
     lines = [
+        "![relay beside the fastest relay known](benchmarks.svg)",
+        "",
         f"Run of {document['date']} on {machine['cores']} cores ({machine['cpu']}), {machine['memory_mib']} MiB, "
         f"load average before {document['load_average_before'][0]}; Python {versions['python']}, "
         f"Playwright {versions['playwright']}, Chromium {versions.get('chromium', 'unknown')}.",
