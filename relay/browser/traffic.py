@@ -21,6 +21,9 @@ from relay.browser.cdp import GONE, CdpError, CdpSession
 from relay.errors import CutAnswer, RelayError, SiteUnavailable
 
 
+BUSY_S = 300.0
+
+
 def glob(pattern: str) -> re.Pattern[str]:
     """An address glob: `*` stays within a path segment, `**` crosses them; both cross a query that is named.
 
@@ -117,7 +120,8 @@ class _Request:
 
     async def _streamed(self, session: CdpSession, request_id: str) -> bytes | None:
         try:
-            reply = await session.send("Network.streamResourceContent", {"requestId": request_id})
+            # A page that draws a long answer keeps this waiting; the chat's own clocks bound it.
+            reply = await session.send("Network.streamResourceContent", {"requestId": request_id}, timeout_s=BUSY_S)
         except CdpError as error:
             logger.trace("not streamed: {}", error)
             return None
