@@ -20,7 +20,6 @@ from relay.browser.answer import Answer
 from relay.browser.cdp import GONE, CdpError, CdpSession
 from relay.errors import CutAnswer, RelayError, SiteUnavailable
 
-
 BUSY_S = 300.0
 
 
