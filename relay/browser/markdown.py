@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import TypedDict
 
@@ -58,11 +59,17 @@ class MarkdownStream:
     what was emitted (re-renders an earlier part differently), nothing is emitted until it agrees again.
     """
 
-    def __init__(self, *, line_break: str = "  \n") -> None:
-        """`line_break` is written for `<br>`; a site that renders every newline as `<br>` wants "\\n"."""
+    def __init__(self, *, line_break: str = "  \n", dedented: bool = False) -> None:
+        """`line_break` is written for `<br>`; a site that renders every newline as `<br>` wants "\\n".
+
+        `dedented`: the site strips the indentation that all lines but the first have in common off what it has so far
+        (Python's `inspect.cleandoc`). Of an answer that begins with a list or a code block nothing is final then until
+        a line without indentation has come: at the end of the answer or, for code, of the block.
+        """
         self.conversions = 0
         """How many times a block was rendered: a measure of work."""
         self._line_break = line_break
+        self._dedented = dedented
         self._blocks: list[_Block] = []
         self._sent: list[str] = []
         self._revised: set[int] = set()
@@ -91,7 +98,7 @@ class MarkdownStream:
         last = count - 1
         while last >= 0 and self._blocks[last].tree.blank:
             last -= 1
-        return self._advance(last, growing=True)
+        return "" if self._dedented and self._unsettled(last) else self._advance(last, growing=True)
 
     def close(self) -> str:
         """The rest, when the answer is complete and its last report was fed.
@@ -107,9 +114,16 @@ class MarkdownStream:
         rest = self._advance(len(self._blocks) - 1, growing=False)
         if self._revised:
             index = min(self._revised)
-            found = self._blocks[index].text if index < len(self._blocks) else "nothing"
-            raise SiteChanged("an answer that only grows on the page", f"its block {index} rewritten as {found!r}")
+            raise SiteChanged("an answer that only grows on the page", self._rewriting(index))
         return rest
+
+    def _rewriting(self, index: int) -> str:
+        """Where the page's block `index` parts from what was emitted of it."""
+        sent = self._sent[index] if index < len(self._sent) else ""
+        found = self._separated(index, self._blocks[index].text) if index < len(self._blocks) else ""
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(sent, found, strict=False)))
+        at = max(0, same - 20)
+        return f"its block {index} rewritten: {sent[at : at + 60]!r} became {found[at : at + 60]!r}"
 
     def _advance(self, last: int, *, growing: bool) -> str:
         """Emit from the last block that was begun up to block `last`; stop where the page contradicts us."""
@@ -129,6 +143,14 @@ class MarkdownStream:
         if not growing and len(self._sent) > last + 1:
             self._revised.add(last + 1)
         return "".join(deltas)
+
+    def _unsettled(self, last: int) -> bool:
+        """Whether a common indentation may be missing that is still to come back."""
+        first = next((n for n, block in enumerate(self._blocks[: last + 1]) if not block.tree.blank), last)
+        if first < 0 or self._sent:
+            return False
+        tree = self._blocks[first].tree
+        return tree.holds("ul", "ol") or (first == last and tree.holds("pre"))
 
     def _check(self, index: int) -> None:
         """Note whether a block that was emitted whole still reads the same."""

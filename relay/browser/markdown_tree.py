@@ -78,6 +78,10 @@ class Node:
         """Child elements with one of these tags."""
         return [child for child in self.children if isinstance(child, Node) and child.tag in tags]
 
+    def holds(self, *tags: str) -> bool:
+        """Whether an element with one of these tags is inside, at any depth."""
+        return any(isinstance(child, Node) and (child.tag in tags or child.holds(*tags)) for child in self.children)
+
     def text(self) -> str:
         """The text inside, with line breaks where `br` or a block in a code listing makes one."""
         return "".join(self._texts())

@@ -136,18 +136,26 @@ class Screen:
             await self._call("click", self._candidates("stop"), 300, timeout_s=1)
 
     async def answer(
-        self, *, before: int, thoughts: int = 0, drop: Sequence[str] = (), settle_ms: int = 400
+        self,
+        *,
+        before: int,
+        thoughts: int = 0,
+        drop: Sequence[str] = (),
+        settle_ms: int = 400,
+        dedented: bool = False,
     ) -> AsyncGenerator[Event, None]:
         """Read the newest answer out of the page as Markdown deltas, until the page is idle again.
 
         `before` and `thoughts` are how many answers and reasoning parts it showed before the prompt was sent.
+        `dedented` is for `MarkdownStream`.
+
         Raises what the page shows instead (`FAULTS`), BrowserFault where the page dies.
         """
         nonce = secrets.token_hex(8)
         # An Answer serves as the queue: it is bounded, and it carries errors.
         updates = Answer(200, {}, self._tab.url)
         self._tab.observers[nonce] = updates
-        streams = {"text": MarkdownStream(), "reasoning": MarkdownStream()}
+        streams = {name: MarkdownStream(dedented=dedented) for name in ("text", "reasoning")}
         kinds: dict[str, type[Text] | type[Reasoning]] = {"text": Text, "reasoning": Reasoning}
         roles = {role: self._candidates(role) for role in ("answer", "reasoning", "busy")}
         faults = {role: self._candidates(role) for role in FAULTS if self.has(role)}

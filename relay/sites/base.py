@@ -137,6 +137,8 @@ class ScreenRecipe:
     """Whether the answer may be spread over several requests (Gradio: one per step of a chain of events)."""
     settle_ms: int = 400
     """How long a finished-looking DOM answer must stay unchanged before it counts as ended."""
+    dedented: bool = False
+    """Whether the page shows a growing answer without the indentation its lines have in common so far (Gradio)."""
 
 
 class Site(ABC):

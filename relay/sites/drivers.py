@@ -59,8 +59,19 @@ def _recipe(site: Site) -> ScreenRecipe:
     return site.screen
 
 
-async def _type(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, screen: Screen) -> None:
-    """Attach and send. After this the prompt must count as accepted."""
+async def _ready(site: Site, tab: Tab, turn: Turn) -> bool:
+    """Bring the page to where the turn is typed; returns whether it had been loaded ahead of the turn."""
+    ahead = tab.fresh
+    await site.prepare(tab, turn)
+    return ahead
+
+
+async def _type(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, screen: Screen, *, ahead: bool) -> None:
+    """Attach and send. After this the prompt must count as accepted.
+
+    A page that was loaded ahead may have aged, or been caught half loaded by a change at the site: if it lacks what is
+    needed it is loaded anew, once.
+    """
     tab.fresh = False
     if turn.attachments:
         if not screen.has("attach"):
@@ -78,7 +89,11 @@ async def _type(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, screen: 
         for role in ("challenge", "wall"):
             if screen.has(role) and await screen.count(role):
                 raise FAULTS[role](f"{site.name}'s page shows a {role} in place of the chat.", refused=True) from None
-        raise
+        if not ahead:
+            raise
+        logger.debug("loading the page anew: {}", error)
+        await site.prepare(tab, turn)
+        await _type(site, recipe, tab, turn, screen, ahead=False)
 
 
 async def _uploaded(uploads: Traffic) -> None:
@@ -97,11 +112,11 @@ async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, Non
     recipe = _recipe(site)
     if recipe.reader is None:
         raise SiteChanged("a reader of the page's traffic", f"none for {site.name}", refused=True)
-    await site.prepare(tab, turn)
+    ahead = await _ready(site, tab, turn)
     screen = site.on_screen(tab)
     finished = False
     async with tab.traffic(recipe.answer) as traffic:
-        await _type(site, recipe, tab, turn, screen)
+        await _type(site, recipe, tab, turn, screen, ahead=ahead)
         try:
             async with aclosing(_read(site, recipe, recipe.reader(), tab, traffic)) as events:
                 async for event in events:
@@ -148,14 +163,16 @@ async def _accepted(site: Site, recipe: ScreenRecipe, traffic: Traffic) -> Answe
 async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
     """Type in the page and read the page: the last resort."""
     recipe = _recipe(site)
-    await site.prepare(tab, turn)
+    ahead = await _ready(site, tab, turn)
     screen = site.on_screen(tab)
     before, thoughts = await screen.count("answer"), await screen.count("reasoning")
-    await _type(site, recipe, tab, turn, screen)
+    await _type(site, recipe, tab, turn, screen, ahead=ahead)
     finished = False
     try:
         drop = site.selectors.current().drop
-        answer = screen.answer(before=before, thoughts=thoughts, drop=drop, settle_ms=recipe.settle_ms)
+        answer = screen.answer(
+            before=before, thoughts=thoughts, drop=drop, settle_ms=recipe.settle_ms, dedented=recipe.dedented
+        )
         async with aclosing(answer) as events:
             async for event in events:
                 finished = isinstance(event, Finished)

@@ -53,7 +53,9 @@ class Gradio(Site):
     needs_base_url = True
     evidence = "2026-11"
     # The page draws its last words after its buttons say it is done, on a busy machine by a second.
-    screen = ScreenRecipe(answer="**/queue/data", reader=QueueReader, upload="**/upload", spread=True, settle_ms=1500)
+    screen = ScreenRecipe(
+        answer="**/queue/data", reader=QueueReader, upload="**/upload", spread=True, settle_ms=1500, dedented=True
+    )
 
     _app: App | None = None
 

@@ -124,6 +124,21 @@ def test_blocks_that_are_wrapped_and_unwrapped_while_they_grow() -> None:
     assert text + stream.close() == "one\n\ntwo three\n\nfour five six"
 
 
+def test_a_site_that_takes_common_indentation_away_until_it_is_no_longer_common() -> None:
+    stream = MarkdownStream(dedented=True)
+    assert stream.feed({"n": 1, "changed": [(0, "<ul><li>a b</li><li>c</li></ul>")]}) == ""
+    assert stream.feed({"n": 2, "changed": [(0, "<ul><li>a b<ul><li>c</li></ul></li></ul>"), (1, "<p>d e</p>")]}) == ""
+    assert stream.close() == "- a b\n  - c\n\nd e"
+
+    code = MarkdownStream(dedented=True)
+    assert code.feed({"n": 1, "changed": [(0, "<pre><code>a\nb\nc</code></pre>")]}) == ""
+    changed = [(0, "<pre><code>  a\n  b\n</code></pre>"), (1, "<p>c d</p>")]
+    assert code.feed({"n": 2, "changed": changed}) == "```\n  a\n  b\n```\n\nc"
+
+    prose = MarkdownStream(dedented=True)
+    assert prose.feed({"n": 2, "changed": [(0, "<p>a</p>"), (1, "<ul><li>b c</li></ul>")]}) == "a\n\n- b"
+
+
 def test_a_vanished_block_is_an_error_only_at_the_end() -> None:
     stream = MarkdownStream()
     stream.feed({"n": 2, "changed": [(0, "<p>one two</p>"), (1, "<p>three four</p>")]})
