@@ -1,20 +1,27 @@
-"""`scripts/exact`: many answers by every driver of every site, and a page that tells how many arrived exactly."""
+"""`scripts/exact`: many answers by every driver of every site, and a page that tells how many arrived exactly.
+
+The page is drawn from docs/exactness.json, which keeps the newest run of each pair.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import datetime
+import json
 import platform
 import random
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from tests.e2e.world import GRADIO, PAIRS, World
 from tests.exactness import ALTERED, AT_LARGEST, EXCEPTED, LARGEST_BYTES, Outcome, cases, run
 
-PAGE = Path(__file__).parent.parent / "docs" / "exactness.md"
+DOCS = Path(__file__).parent.parent / "docs"
+PAGE = DOCS / "exactness.md"
+KEPT = DOCS / "exactness.json"
 
 
 def main() -> None:
@@ -34,8 +41,11 @@ def main() -> None:
     print(f"seed {seed}, {arguments.count} answers a pair", flush=True)
     outcomes = asyncio.run(measure(pairs, seed, arguments.count, arguments.largest))
     if not arguments.no_page:
-        PAGE.write_text(page(outcomes, seed, arguments.largest), "utf-8")
-        print(f"written: {PAGE}")
+        kept = {**(json.loads(KEPT.read_text("utf-8")) if KEPT.exists() else {}), **rows(outcomes, seed)}
+        kept = {name: kept[name] for name in names if name in kept}
+        KEPT.write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        PAGE.write_text(page(kept, arguments.largest), "utf-8")
+        print(f"written: {KEPT} and {PAGE}")
     sys.exit(any(outcome.failures for outcome in outcomes))
 
 
@@ -57,14 +67,33 @@ async def measure(pairs: list[tuple[str, str]], seed: int, count: int, largest_b
     return outcomes
 
 
-def page(outcomes: list[Outcome], seed: int, largest_bytes: int) -> str:
-    """docs/exactness.md."""
-    rows = [
-        f"| {one.site} | `{one.driver}` | {one.exact} of {one.count} | {one.total_bytes / 1e6:.1f} | "
-        f"{', '.join(f'`{name}`' for name in EXCEPTED.get((one.site, one.driver), {})) or '–'} |"
+def rows(outcomes: list[Outcome], seed: int) -> dict[str, dict[str, Any]]:
+    """What is kept of a run, by pair."""
+    today = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"
+    return {
+        f"{one.site}:{one.driver}": {
+            "date": today,
+            "seed": seed,
+            "exact": one.exact,
+            "count": one.count,
+            "bytes": one.total_bytes,
+            "failures": one.failures,
+        }
         for one in outcomes
-    ]
-    failures = [f"- `{one.site}:{one.driver}` {failure}" for one in outcomes for failure in one.failures]
+    }
+
+
+def page(kept: dict[str, dict[str, Any]], largest_bytes: int) -> str:
+    """docs/exactness.md."""
+    table = []
+    for name, one in kept.items():
+        site, _, driver = name.partition(":")
+        constructs = ", ".join(f"`{construct}`" for construct in EXCEPTED.get((site, driver), {})) or "–"
+        table.append(
+            f"| {site} | `{driver}` | {one['exact']} of {one['count']} | {one['bytes'] / 1e6:.1f} | {constructs} | "
+            f"{one['date']} | {one['seed']} |"
+        )
+    failures = [f"- `{name}` {failure}" for name, one in kept.items() for failure in one["failures"]]
     excepted = [
         f"- `{site}:{driver}`, `{name}`: {why}."
         for (site, driver), names in EXCEPTED.items()
@@ -80,13 +109,12 @@ def page(outcomes: list[Outcome], seed: int, largest_bytes: int) -> str:
         "through `relay serve`. They must arrive byte by byte; by `dom`, which reads the rendered page, in the "
         "canonical form of `tests/corpus.py`.",
         "",
-        f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}, seed `{seed}`, {platform.system()} {platform.machine()}, "
-        f"Python {platform.python_version()}, Gradio {GRADIO}; Kimi is the replica of `tests/replicas`. "
-        f"To repeat: `scripts/exact --seed {seed} --count {max((one.count for one in outcomes), default=0)}`.",
+        f"{platform.system()} {platform.machine()}, Python {platform.python_version()}, Gradio {GRADIO}; Kimi is the "
+        "replica of `tests/replicas`. To repeat a row: `scripts/exact --only SITE:DRIVER --seed SEED --count COUNT`.",
         "",
-        "| site | driver | exact | MB | excepted constructs |",
-        "| --- | --- | --- | --- | --- |",
-        *rows,
+        "| site | driver | exact | MB | excepted constructs | day | seed |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        *table,
         "",
         "## Failures",
         "",

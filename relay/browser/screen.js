@@ -128,7 +128,7 @@
     // `faults` maps what the page may show instead of an answer (error, limited, wall, ...) to its candidates.
     watch({ nonce, answer, reasoning, busy, faults, before, thoughts, drop, settleMs }) {
       const emit = message => post(nonce + "m" + JSON.stringify(message));
-      const shows = node => node && (node.textContent.trim() || node.querySelector("img, video, audio"));
+      const shows = node => node && (node.textContent.trim() || node.querySelector("img, video, audio, hr"));
       const parts = {};
       let sawBusy = false;
       let changed = performance.now();

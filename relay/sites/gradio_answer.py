@@ -21,7 +21,7 @@ from relay.wire.snapshot import Revised, SnapshotDelta
 
 Kind = Literal["text", "reasoning"]
 FENCE = re.compile(r"(`{3,}|~{3,})")
-ITEM = re.compile(r"(?:([-*+])|\d{1,9}[.)]) ")
+ITEM = re.compile(r"(?:[-*+]|\d{1,9}[.)]) ")
 
 
 # Shapes of values -> parts
@@ -131,9 +131,10 @@ def _media(file: dict[str, Any], files: str) -> Media:
 class _Steady:
     """Deltas of a Chatbot's message, whose indentation is settled only at its end (see the module's head).
 
-    After a first line that opens a list item or a fence, nothing is emitted until that is continued or
-    closed: lines nested in it look unindented until then. Where indentation already emitted does change
-    (only leading spaces), the rest follows in its true form; any other change is a revision.
+    After a first line that opens a list item nothing is emitted until the end, after one that opens a fence nothing
+    until that is closed: what is nested in them looks unindented until then (a nested list like a list's own items).
+    Where indentation already emitted does change (only leading spaces), the rest follows in its true form; any other
+    change is a revision.
     """
 
     def __init__(self) -> None:
@@ -151,12 +152,9 @@ class _Steady:
         if not line_end or self._settled:
             return snapshot
         if fence := FENCE.match(first):
-            closing = rf"^{re.escape(fence[1])}"
-        elif item := ITEM.match(first):
-            closing = rf"^{re.escape(item[1])} " if item[1] else r"^\d{1,9}[.)] "
+            self._settled = re.search(rf"^{re.escape(fence[1])}", rest, re.MULTILINE) is not None
         else:
-            closing = "^"
-        self._settled = re.search(closing, rest, re.MULTILINE) is not None
+            self._settled = ITEM.match(first) is None
         return snapshot if self._settled else first
 
     def _follow(self, snapshot: str) -> SnapshotDelta:

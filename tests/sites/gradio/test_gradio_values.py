@@ -92,6 +92,8 @@ def test_rewritten_answer_is_an_error() -> None:
         "1. one\n   - a\n   - b\n\n2. two",
         "```\n    x\n    y\n```\nend",
         "- a\n- b\n\nc",
+        "- a\n  - b\n    - c\n  - d\n- e",
+        "1. a\n\n   1. b\n   2. c\n\n2. d",
         "a\n\nb\n    code\nc",
     ],
 )
