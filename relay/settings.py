@@ -53,6 +53,23 @@ class QueueSettings(Group):
     max_wait_s: Clock = Field(300, description="seconds a request waits for a free tab")
 
 
+class KeeperSettings(Group):
+    """What is done about accounts and pages while nobody asks."""
+
+    probe_every_s: float = Field(
+        21_600, ge=0, le=30 * 86_400, description="seconds after which an idle account's login is checked; 0 = never"
+    )
+    idle_page_s: Clock = Field(900, description="seconds after which an unused page is closed")
+    page_age_s: Clock = Field(14_400, description="seconds after which a page is replaced, between two chats")
+    page_uses: int = Field(200, ge=1, le=1_000_000, description="chats after which a page is replaced")
+    browser_age_s: float = Field(
+        86_400, gt=0, le=30 * 86_400, description="seconds after which the browser is replaced, account by account"
+    )
+    delete_gap_s: float = Field(
+        2, ge=0.05, le=3600, description="least seconds between two deletions of old conversations of an account"
+    )
+
+
 class Clocks(Group):
     """The three clocks of an answer, in seconds."""
 
@@ -120,20 +137,36 @@ class Settings(BaseSettings):
         None, description="Host names to answer to beside loopback and IP addresses; * = any (so beyond loopback)"
     )
     token_passthrough: bool | None = Field(None, description="take site tokens as Bearer; true on loopback")
+    profile_key: Annotated[list[SecretStr], NoDecode] = Field(
+        [], description="comma-separated passphrases for account state at rest: the first encrypts, any decrypts"
+    )
     commit_after_s: float = Field(
         5, ge=0, le=60, description="seconds a stream's status line waits for the first event"
     )
     keep_alive_s: float = Field(10, gt=0, le=60, description="seconds between keep-alive comments")
     max_body_mib: int = Field(32, ge=1, le=1024, description="largest request body in MiB")
+    stop_grace_s: float = Field(
+        8, ge=0, le=600, description="seconds that answers in flight have when relay is stopped"
+    )
+    conversations: Literal["auto", "fresh"] = Field(
+        "auto", description="auto continues a conversation on the site, fresh always begins a new one"
+    )
+    keep_conversations_s: float = Field(
+        3600,
+        ge=0,
+        le=365 * 86_400,
+        description="seconds until an unused conversation is deleted on the site; 0 = at once",
+    )
     sources: Literal["annotations", "list"] = Field("annotations", description="list also appends a source list")
     fetch_urls: Literal["none", "public", "any"] = Field("public", description="who may be fetched for image_url")
     browser: BrowserSettings = BrowserSettings()
     queue: QueueSettings = QueueSettings()
+    keeper: KeeperSettings = KeeperSettings()
     clocks: Clocks = Clocks()
     sites: dict[str, SiteSettings] = {}
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="log level")
 
-    @field_validator("api_keys", "cors_origins", "allowed_hosts", mode="before")
+    @field_validator("api_keys", "profile_key", "cors_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return split_list(value)

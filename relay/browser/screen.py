@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -103,6 +104,7 @@ class Screen:
         done = await self._call("submit", call, timeout_s=2 * timeout_s + len(text) / 10_000)
         if "missing" in done:
             raise await self.missing(done["missing"], done.get("why", "none of them"))
+        self._tab.sent_at = time.perf_counter()
         return str(done["how"])
 
     async def click(self, role: str, *, timeout_s: float = 5) -> None:

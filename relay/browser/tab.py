@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -48,6 +49,8 @@ class Tab:
         self.observers: dict[str, Answer] = {}
         self.fresh = False
         """Whether the page shows an empty chat, ready for the screen drivers."""
+        self.sent_at: float | None = None
+        """When the newest prompt left, by `time.perf_counter()`."""
         self.draining: Answer | None = None
         """An answer that was read to its end mark while the page still reads on."""
         self._main_frame = ""
@@ -173,6 +176,7 @@ class Tab:
         Raises SiteUnavailable where no answer came, BrowserFault where the page died.
         """
         self.check()
+        self.sent_at = time.perf_counter()
         return in_page.stream(self, method, url, headers=headers or {}, body=body, world=world, redirect=redirect)
 
     async def fetch(

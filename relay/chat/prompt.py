@@ -26,3 +26,18 @@ def attachments(messages: Sequence[Message]) -> tuple[Attachment, ...]:
         for attachment in message.attachments:
             seen.setdefault(attachment.data, attachment)
     return tuple(seen.values())
+
+
+PROMPT_FILE = "prompt.txt"
+
+
+def as_file(prompt: str, messages: Sequence[Message], max_chars: int) -> tuple[str, Attachment]:
+    """A prompt that is too long for the site's box: as a text file, and what to say with it.
+
+    The last message is repeated in the box where it fits: it is what has to be answered.
+    """
+    file = Attachment(PROMPT_FILE, "text/plain", prompt.encode("utf-8", "replace"))
+    short = f"The attached file {PROMPT_FILE} holds the whole prompt. Read all of it, and answer it."
+    last = messages[-1].text if messages else ""
+    full = f"{short} Its last message is:\n\n{last}"
+    return (full if last and len(full) <= max_chars else short), file

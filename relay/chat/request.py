@@ -63,6 +63,9 @@ class ChatRequest:
     caller: str = "local"
     """Whose request: an API key's id. Fairness and conversations go by it."""
     conversation_id: str | None = None
+    """An earlier answer's `id` or `conversation_id`: the conversation to continue; `none` or empty = a new one."""
+    answer_id: str = ""
+    """What the answer's `id` will be."""
 
 
 @dataclass(frozen=True, slots=True)

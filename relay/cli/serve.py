@@ -9,13 +9,13 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
 from loguru import logger
 
 from relay import log
 from relay.cli.console import state
-from relay.errors import NoAccount, Unauthorized
+from relay.errors import Unauthorized
 from relay.pool.dispatcher import Dispatcher
+from relay.pool.locks import lock_home
 from relay.settings import Settings
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from relay.api.server import HttpServer
     from relay.pool.face import Pool
 
-GRACE_S = 8
-"""What answers in flight have to finish at the end; containers are killed after 10 s."""
-POOL_GRACE_S = 0.5
+
+CUT_S = 2.0
+"""What clients have to take the end of a cut answer."""
 
 
 def run_server(*, host: str | None, port: int | None) -> None:
@@ -49,17 +49,8 @@ def run_forever(
             "or listen on 127.0.0.1."
         )
     log.configure("DEBUG" if state.debug else settings.log_level, debug=state.debug)
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-    lock = FileLock(settings.home / "relay.lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise NoAccount(f"Another relay server runs already with the home {settings.home}.") from None
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(settings, ready, beside or nullcontext()))
-    finally:
-        lock.release()
+    with lock_home(settings.home), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings, ready, beside or nullcontext()))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -86,12 +77,15 @@ async def _serve(settings: Settings, ready: Callable[[str], None], beside: Abstr
             await starting  # raises what went wrong
             http_server, create_app = await imports
             app = create_app(settings, pool)
-            async with http_server(app, settings.host, settings.port, grace_s=GRACE_S) as server:
+            grace_s = settings.stop_grace_s
+            # The pool ends its answers with an error that says so; only then would the server cut what is left.
+            async with http_server(app, settings.host, settings.port, grace_s=grace_s + CUT_S) as server:
                 ready(server.url)
                 await told
-                logger.info("stopping: answers in flight have {} s", GRACE_S)
+                logger.info("stopping: answers in flight have {:g} s", grace_s)
+                await asyncio.gather(pool.drain(grace_s), server.stop())
         finally:
-            await pool.stop(POOL_GRACE_S)
+            await pool.stop()
     logger.info("stopped")
 
 

@@ -1,25 +1,32 @@
-"""An account at work: its context, its tabs, its state, and the one predicate `may take a chat`."""
+"""An account at work: its state, its limits, and the one predicate `may take a chat`."""
 
 from __future__ import annotations
 
-import asyncio
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
 
 from loguru import logger
 
-from relay.browser.chromium import Chromium, Context
 from relay.browser.tab import Tab
-from relay.errors import BadRequest, BrowserFault, ChallengeNeeded, LoginNeeded, NoAccount, RateLimited, RelayError
+from relay.errors import ChallengeNeeded, LoginNeeded, NoAccount, RateLimited, RelayError
+from relay.pool.assign import Room
 from relay.pool.browsers import Browsers
 from relay.pool.face import AccountStatus
+from relay.pool.locks import AccountLock
+from relay.pool.measures import PageEvent
+from relay.pool.pacing import Limits, Pace, backoff_s
+from relay.pool.pages import Pages
 from relay.pool.profiles import Profile
+from relay.pool.store import Store
 from relay.settings import Settings
 from relay.sites.base import Login, LoginState, ModelSpec, Site, SiteConfig
 from relay.sites.registry import site_class
+
+LONGEST_REST_S = 7 * 86_400.0
+"""No site's word keeps an account out of service for longer without being asked again."""
 
 
 class State(Enum):
@@ -33,15 +40,8 @@ class State(Enum):
     DISABLED = "disabled"
 
 
-@dataclass(slots=True, eq=False)
-class Slot:
-    """A place for one chat: a tab, or room for one."""
-
-    tab: Tab | None = None
-    context: Context | None = None
-    """The tab's: after a new login there is another, and the old tab serves no more."""
-    used_at: float = 0.0
-    resetting: asyncio.Task[None] | None = None
+KEPT = {State.LOGIN_NEEDED, State.CHALLENGED}
+"""States that outlive a restart; the others are found anew."""
 
 
 @dataclass(slots=True)
@@ -50,6 +50,7 @@ class Cooling:
 
     until: float
     why: str
+    failures: int = 1
 
 
 @dataclass(eq=False)
@@ -59,56 +60,70 @@ class Account:
     profile: Profile
     site: Site
     limit: int
-    context_options: dict[str, object]
-    browsers: Browsers
+    pages: Pages
+    pace: Pace
+    store: Store
+    lock: AccountLock
+    """Held while we have the account."""
     state: State = State.NEW
     why: str = ""
     label: str = ""
     models: tuple[ModelSpec, ...] = ()
     running: int = 0
-    idle: list[Slot] = field(default_factory=list)
     cooling: dict[str, Cooling] = field(default_factory=dict)
-    open_tabs: int = 0
-    saving: asyncio.TimerHandle | None = None
-    _context: Context | None = None
-    _browser: Chromium | None = None
-    _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _stamp: int = 0
-    _saved: object = None
-    _unsaved: bool = False
+    """By model; the empty one stands for all."""
+    checked_at: float = -math.inf
+    """When its login was last proved or disproved (monotonic seconds)."""
 
     def __repr__(self) -> str:
-        return f"<Account {self.name} {self.state.value} running={self.running}/{self.limit} tabs={self.open_tabs}>"
+        return f"<Account {self.name} {self.state.value} running={self.running}/{self.limit} {self.pages}>"
 
     @classmethod
-    def load(cls, profile: Profile, settings: Settings, browsers: Browsers) -> Account:
+    def load(
+        cls,
+        profile: Profile,
+        settings: Settings,
+        browsers: Browsers,
+        store: Store,
+        on_page: Callable[[PageEvent, str], None],
+    ) -> Account:
         """The account of a profile folder; a damaged one is kept, broken, with the reason."""
         kind = site_class(profile.site)
-        config = SiteConfig(profile.account, overlays=settings.home / "sites")
+        broken: list[str] = []
+        limit, pace, config = kind.concurrency, Pace(Limits()), SiteConfig(profile.account)
+        options: dict[str, object] = {}
+        lock = profile.lock()
         try:
             file = profile.settings()
+            lock.acquire()
             config = SiteConfig(profile.account, file.base_url, settings.home / "sites", file.options)
-            account = cls(profile, kind(config), file.limits.concurrency or kind.concurrency, {}, browsers)
-            if file.disabled:
-                account.park(State.DISABLED, "disabled in account.toml")
-            if kind.needs_base_url and not file.base_url:
-                account.park(State.BROKEN, f"{profile.folder / 'account.toml'} names no base_url")
+            limit = file.limits.concurrency or kind.concurrency
+            pace = Pace(file.limits.pace())
             options = {"locale": file.locale, "timezone_id": file.timezone}
-            account.context_options = {name: value for name, value in options.items() if value}
             if file.proxy:
-                account.context_options["proxy"] = {"server": file.proxy}
+                options["proxy"] = {"server": file.proxy}
+            site = kind(config)
+            if kind.needs_base_url and not file.base_url:
+                broken.append(f"{profile.folder / 'account.toml'} names no base_url")
         except RelayError as error:
-            account = cls(profile, kind(config), 1, {}, browsers)
-            account.park(State.BROKEN, error.message)
-        account.models = tuple(account.site.models)
-        account.label = account.profile.account
-        account._stamp = profile.stamp()
+            site = kind(SiteConfig(profile.account, overlays=settings.home / "sites"))
+            file = None
+            broken.append(error.message)
+        chosen = {name: value for name, value in options.items() if value}
+        pages = Pages(profile, site, browsers, chosen, lambda why: account.park(State.BROKEN, why), on_page)
+        account = cls(profile, site, limit, pages, pace, store, lock, models=tuple(site.models), label=profile.account)
+        if broken:
+            account.park(State.BROKEN, broken[0])
+        elif file is not None and file.disabled:
+            account.park(State.DISABLED, "disabled in account.toml")
         return account
 
     @property
     def name(self) -> str:
         """`<site>/<account>`."""
         return f"{self.profile.site}/{self.profile.account}"
+
+    # may it take a chat?
 
     def refusal(self, model: str) -> RelayError | None:
         """Why the account may not take a chat with this model at all, or None. (Being busy is no refusal.)"""
@@ -119,126 +134,92 @@ class Account:
                 return ChallengeNeeded(f"{self.name} faces a challenge that only its owner may solve: {self.why}")
             case State.BROKEN | State.DISABLED:
                 return NoAccount(f"{self.name} is {self.state.value}: {self.why}")
-        cooling = self.cooling.get(model)
-        if cooling is not None:
-            left = cooling.until - time.monotonic()
-            if left > 0:
-                return RateLimited(f"{self.name} rests from this model: {cooling.why}", retry_after_s=left)
-            del self.cooling[model]
+        now = time.monotonic()
+        for about in {"", model}:
+            cooling = self.cooling.get(about)
+            if cooling is not None and cooling.until > now:
+                what = "this model" if about else "all chats"
+                return RateLimited(
+                    f"{self.name} rests from {what}: {cooling.why}", retry_after_s=math.ceil(cooling.until - now)
+                )
         return None
 
-    @property
-    def has_room(self) -> bool:
-        """Whether one more chat may run now."""
-        return self.running < self.limit
+    def room(self, now: float) -> Room:
+        """Its places, for `assign`; none while its browser is being replaced."""
+        free = 0 if self.pages.outdated else max(0, self.limit - self.running)
+        return Room(free, self.running, self.pace.allowance(now), self.pace.models(now))
+
+    # what happens to it
 
     def park(self, state: State, why: str) -> None:
         """Take the account out of service until its owner acts."""
         if self.state is not state:
             logger.warning("{} is now {}: {}", self.name, state.value, why)
+        self._become(state, why)
+
+    def _become(self, state: State, why: str = "") -> None:
+        if (state, why) != (self.state, self.why) and (state in KEPT or self.state in KEPT):
+            self.store.save_account(self.name, state.value, why)
         self.state, self.why = state, why
 
-    def proved(self) -> None:
-        """An answer is the best proof of a login."""
+    def started(self, model: str) -> None:
+        """A chat begins: the pace counts it."""
+        self.running += 1
+        self.pace.started(model, time.monotonic())
+        if self.pace.horizon_s:
+            self.store.add_start(self.name, model, time.time())
+
+    def proved(self, model: str) -> None:
+        """An answer is the best proof of a login, and that a limit is over."""
+        self.checked_at = time.monotonic()
         if self.state is State.NEW:
-            self.state, self.why = State.READY, ""
+            self._become(State.READY)
+        for about in {"", model} & self.cooling.keys():
+            del self.cooling[about]
+            self.store.drop_cooldown(self.name, about)
+
+    def rest(self, model: str, error: RateLimited) -> None:
+        """The site limits the account: for as long as it says, else for longer each time."""
+        before = self.cooling.get(model)
+        failures = before.failures + 1 if before is not None else 1
+        rest_s = error.retry_after_s if error.retry_after_s is not None else backoff_s(failures)
+        rest_s = min(rest_s, LONGEST_REST_S)
+        self.cooling[model] = Cooling(time.monotonic() + rest_s, error.message, failures)
+        self.store.save_cooldown(self.name, model, time.time() + rest_s, error.message, failures)
+        logger.info("{} rests from {} for {:.0f} s", self.name, model or "all models", rest_s)
+
+    def restore(
+        self,
+        parked: tuple[str, str, float] | None,
+        coolings: Mapping[str, tuple[float, str, int]],
+        starts: list[tuple[str, float]],
+    ) -> None:
+        """Take up what the last run knew: (state, why, since), cool-downs by model and starts, in Unix seconds."""
+        ahead = time.monotonic() - time.time()
+        for model, (until, why, failures) in coolings.items():
+            self.cooling[model] = Cooling(min(until + ahead, time.monotonic() + LONGEST_REST_S), why, failures)
+        self.pace.restore([(model, at + ahead) for model, at in starts], time.monotonic())
+        if parked is not None and self.state is State.NEW:
+            state, why, since = parked
+            newer = self.pages.stamp > since * 1e9  # someone wrote a login while we were down
+            if not newer and state in {one.value for one in KEPT}:
+                self.state, self.why = State(state), why
 
     def notice_login(self) -> None:
         """A state file that someone wrote since (a new login, a restored copy) puts a parked account back to work."""
-        if self.state in (State.LOGIN_NEEDED, State.CHALLENGED, State.BROKEN) and self.profile.stamp() != self._stamp:
+        parked = self.state in (State.LOGIN_NEEDED, State.CHALLENGED, State.BROKEN)
+        if parked and self.profile.stamp() != self.pages.stamp:
             logger.info("{} has a new state file; trying it", self.name)
-            self._stamp = self.profile.stamp()
-            self._context = None
-            self.state, self.why = State.NEW, ""
-
-    def status(self) -> AccountStatus:
-        """For `/health` and the tables."""
-        shown = "busy" if self.running and self.state is State.READY else self.state.value
-        now = time.monotonic()
-        rests = [f"{model or 'all'}: {c.why}" for model, c in self.cooling.items() if c.until > now]
-        if rests and self.state in (State.READY, State.NEW):
-            shown = "cooling"
-        why = self.why or "; ".join(rests)
-        return AccountStatus(
-            self.profile.site, self.profile.account, shown, why, self.label, self.running, self.open_tabs
-        )
-
-    # tabs
-
-    async def context(self) -> Context:
-        """The logged-in context, restored on first use and rebuilt after the browser died."""
-        async with self._opening:
-            browser = await self.browsers.get(self.profile.site)
-            if self._context is None or self._context.closed or self._browser is not browser:
-                self._context = await browser.context(self._load(), **self.context_options)
-                self._browser = browser
-            return self._context
-
-    def _load(self) -> Mapping[str, Any] | None:
-        try:
-            return self.profile.load()
-        except BadRequest as error:
-            self.park(State.BROKEN, error.message)
-            raise NoAccount(error.message) from None
-
-    async def tab(self, slot: Slot, *, cached: bool = True) -> Tab:
-        """The slot's tab, alive: an open one, or a new page at the site.
-
-        A page that is only looked at once (`cached=False`) leaves nothing in the context's memory cache, which is
-        about 1 MiB a context for a usual chat page.
-        """
-        if slot.resetting is not None:
-            await slot.resetting
-            slot.resetting = None
-        if slot.tab is not None and slot.tab.fault is None and slot.context is self._context:
-            self._unsaved = True
-            return slot.tab
-        await self.drop(slot)
-        self._unsaved = True
-        slot.context = await self.context()
-        tab = await slot.context.tab()
-        slot.tab = tab
-        self.open_tabs += 1
-        try:
-            if not cached:
-                await tab.disable_cache()
-            await self.site.open(tab)
-        except BaseException:
-            await self.drop(slot)
-            raise
-        return tab
-
-    async def drop(self, slot: Slot) -> None:
-        """Close the slot's tab, if it has one."""
-        tab, slot.tab = slot.tab, None
-        if tab is not None:
-            self.open_tabs -= 1
-            await tab.close()
-        if slot.context is not None and slot.context is not self._context and slot.context.empty:
-            await slot.context.close()
-
-    async def save(self) -> None:
-        """Write the state to disk if it changed. Reading it costs a page load, so only after use."""
-        if not self._unsaved or self._context is None or self._context.closed:
-            return
-        self._unsaved = False
-        try:
-            state = await self._context.state()
-        except BrowserFault as error:
-            logger.debug("{}: state not saved: {}", self.name, error)
-            return
-        if state != self._saved and self.profile.stamp() == self._stamp:
-            self.profile.save(state)
-            self._saved, self._stamp = state, self.profile.stamp()
-
-    # the login
+            self.pages.forget_login()
+            self._become(State.NEW)
 
     async def check(self, tab: Tab) -> Login:
         """Ask the site about the login and take the state that follows. Raises what kept the site from telling."""
         login = await self.site.probe(tab)
+        self.checked_at = time.monotonic()
         match login.state:
             case LoginState.LIVE:
-                self.state, self.why = State.READY, ""
+                self._become(State.READY)
                 self.label = login.label or self.label
             case LoginState.CHALLENGED:
                 self.park(State.CHALLENGED, login.detail or "the site shows a challenge")
@@ -247,3 +228,19 @@ class Account:
             case LoginState.DEAD:
                 self.park(State.LOGIN_NEEDED, login.detail or "the login has expired")
         return login
+
+    def status(self) -> AccountStatus:
+        """For `/health` and the tables."""
+        shown = "busy" if self.running and self.state is State.READY else self.state.value
+        now = time.monotonic()
+        rests = [
+            f"{model or 'all models'}, {math.ceil(cooling.until - now)} s more: {cooling.why}"
+            for model, cooling in self.cooling.items()
+            if cooling.until > now
+        ]
+        if rests and self.state in (State.READY, State.NEW):
+            shown = "cooling"
+        why = self.why or "; ".join(rests)
+        return AccountStatus(
+            self.profile.site, self.profile.account, shown, why, self.label, self.running, len(self.pages.slots)
+        )

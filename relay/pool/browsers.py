@@ -1,8 +1,10 @@
-"""The browsers of the pool: one per mode, launched on demand, launched again after a death."""
+"""The browsers of the pool: one per mode, launched on demand, again after a death, and replaced when they are old."""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 
 from loguru import logger
 
@@ -13,9 +15,13 @@ from relay.settings import BrowserSettings, Settings
 class Browsers:
     """Hands out the running browser of a site's mode."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, on_restart: Callable[[], None] = lambda: None) -> None:
+        """`on_restart` is told of each browser that takes the place of another."""
         self._settings = settings
+        self._on_restart = on_restart
         self._running: dict[str, Chromium] = {}
+        self._started: dict[Chromium, float] = {}
+        self._retired: list[Chromium] = []
         self._lock = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -35,15 +41,46 @@ class Browsers:
                 return browser
             if browser is not None:
                 logger.warning("the browser has died; starting another")
-                await browser.stop()
+                await self._end(browser)
+            if browser is not None or self._retired:
+                self._on_restart()
             browser = Chromium(settings)
             await browser.start()
             self._running[settings.mode] = browser
+            self._started[browser] = time.monotonic()
             return browser
+
+    def retire(self, why: str, *, older_than_s: float = 0) -> int:
+        """Let running browsers be replaced: who asks from now on gets a new one. Returns how many are affected.
+
+        A retired one ends in `end_retired`, once the accounts have left it.
+        """
+        now = time.monotonic()
+        old = [(mode, one) for mode, one in self._running.items() if now - self._started[one] >= older_than_s]
+        for mode, browser in old:
+            logger.info("replacing {}: {}", browser, why)
+            self._retired.append(browser)
+            del self._running[mode]
+        return len(old)
+
+    def retired(self, browser: Chromium) -> bool:
+        """Whether it is to be left."""
+        return browser in self._retired
+
+    async def end_retired(self, in_use: set[Chromium]) -> None:
+        """End the retired browsers that nobody uses any more."""
+        for browser in [one for one in self._retired if one not in in_use]:
+            self._retired.remove(browser)
+            await self._end(browser)
+
+    async def _end(self, browser: Chromium) -> None:
+        self._started.pop(browser, None)
+        await browser.stop()
 
     async def stop(self) -> None:
         """End them all."""
         async with self._lock:
-            for browser in self._running.values():
-                await browser.stop()
+            for browser in (*self._running.values(), *self._retired):
+                await self._end(browser)
             self._running.clear()
+            self._retired.clear()

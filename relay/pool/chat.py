@@ -3,29 +3,41 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
-from relay.chat.events import Event
+from relay.chat.events import CONTENT, Event, Finished, Retracted, Text
 from relay.chat.request import ChatRequest
 from relay.errors import RelayError
 from relay.pool.assign import Waiting
+from relay.pool.hold import Hold
+from relay.pool.measures import Timeline
 
 
 class PooledChat:
-    """The pool's Chat. `put` and `end` are for the dispatcher, iterating and `cancel` for the route."""
+    """The pool's Chat. `put` and `end` are for the dispatcher, iterating, `delivered` and `cancel` for the route."""
 
-    def __init__(self, request: ChatRequest, accounts: tuple[str, ...], model: str) -> None:
+    def __init__(self, request: ChatRequest, waiting: Waiting, hold: Hold) -> None:
         self.request = request
         self.id = request.id
         self.site = request.choice.site
-        self.model = model
+        self.model = request.choice.model
+        self.hold = hold
+        """The conversation on the site that is continued, or will be opened."""
         self.account = ""
         self.driver = ""
-        self.waiting = Waiting(secrets.token_hex(8), request.caller, accounts)  # clients may repeat a request id
-        self.place: Callable[[], int] = lambda: 0
+        self.waiting = waiting
+        self.steps = Timeline()
+        self.shown = False
+        """Whether anything of an answer was seen: from then on nothing is tried again."""
+        self.refused: RelayError | None = None
+        """What an account refused it with."""
+        self.failure: RelayError | None = None
+        """What its newest try failed with."""
+        self.settled = False
+        self.describe: Callable[[], str] = lambda: "waiting"
         self.stop: Callable[[], None] = lambda: None
         self.task: asyncio.Task[None] | None = None
         self.expiry: asyncio.TimerHandle | None = None
@@ -41,7 +53,7 @@ class PooledChat:
 
     @property
     def queue_ms(self) -> float:
-        """Milliseconds waited for a tab."""
+        """Milliseconds waited for a page."""
         return ((self._leased or time.perf_counter()) - self._submitted) * 1000
 
     @property
@@ -49,20 +61,44 @@ class PooledChat:
         """Whether no more events will come."""
         return bool(self._end)
 
+    @property
+    def error(self) -> RelayError | None:
+        """What it ended with, if that was an error."""
+        return self._end if isinstance(self._end, RelayError) else None
+
     def lease(self, account: str) -> None:
         """An account was assigned."""
         self.account = account
         self._leased = time.perf_counter()
+        self.steps.mark("leased")
         if self.expiry is not None:
             self.expiry.cancel()
 
+    def requeue(self, error: RelayError, avoid: frozenset[str]) -> None:
+        """The account refused it: it waits for another, with its whole history."""
+        self.account = self.driver = ""
+        self.task = None
+        self.hold.leave()
+        self.refused = error
+        self.waiting = replace(self.waiting, avoid=avoid, prefers="", patience=0)
+
     def put(self, event: Event) -> None:
         """Add an event."""
+        if not self.shown:
+            self.steps.mark("first_byte")
+            if isinstance(event, CONTENT):
+                self.shown = True
+                self.steps.mark("first_token")
+        if isinstance(event, Text):
+            self.steps.characters += len(event.text)
+            self.steps.last_token = time.perf_counter()
+        elif isinstance(event, Finished | Retracted):
+            self.steps.mark("end")
         self._events.append(event)
         self._notify()
 
     def progress(self, note: str) -> None:
-        """What is being done, for keep-alives."""
+        """What is being done; shown in keep-alive comments."""
         self._progress = note
 
     def end(self, error: RelayError | None = None) -> None:
@@ -89,11 +125,15 @@ class PooledChat:
             await self._wake
 
     def note(self) -> str:
-        """Position in the queue, or what is being done."""
-        return self._progress if self.account else f"waiting, position {self.place()}"
+        """Position in the queue and why it waits, or what is being done."""
+        return self._progress if self.account else self.describe()
+
+    def delivered(self, text: str) -> None:
+        """The whole answer as the client got it: what it will send back as history."""
+        self.hold.answered(text)
 
     async def cancel(self) -> None:
-        """Leave the queue, or stop the answer and free the tab."""
+        """Leave the queue, or stop the answer and free the page."""
         self.stop()
         if self.task is not None:
             await asyncio.wait([self.task], timeout=5)

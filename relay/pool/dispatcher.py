@@ -1,35 +1,42 @@
-"""The pool, in one process: a bounded queue before the accounts' tabs."""
+"""The pool, in one process: a bounded queue before the accounts' pages."""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import math
+import secrets
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
 
-from asyncio_pool import AioPool
 from loguru import logger
 
-from relay.browser.cdp import CdpError
-from relay.browser.world import PageException
 from relay.chat.request import ChatRequest
-from relay.errors import ConversationNotFound, NoAccount, QueueFull, RelayError
-from relay.pool.account import Account, Slot
-from relay.pool.assign import Room, assign
+from relay.errors import BadRequest, BrowserFault, ConversationNotFound, NoAccount, QueueFull, RelayError
+from relay.pool.account import Account
+from relay.pool.assign import Decision, Group, Lease, Page, Waiting, assign
 from relay.pool.browsers import Browsers
 from relay.pool.chat import PooledChat
+from relay.pool.conversations import Conversations, Match
 from relay.pool.face import AccountStatus, Offer, PoolStatus
+from relay.pool.hold import Hold
+from relay.pool.keeper import Keeper
+from relay.pool.leases import Leases
+from relay.pool.measures import Measures
 from relay.pool.offers import offers_of
+from relay.pool.pages import Slot
 from relay.pool.profiles import discover
-from relay.pool.runner import run_chat
+from relay.pool.sealing import Keyring
+from relay.pool.store import Store
 from relay.settings import Settings
 from relay.sites.registry import SITES, site_class
 
-CHECKS_AT_ONCE = 2
-CHECK_AFTER_S = 1.0
-DRAIN_S = 2.0
-QUIET_S = 2.0
+AFFINITY_S = 10.0
+"""How long a request waits for the account that holds its conversation before any other will do."""
+STOPPING = "The relay is shutting down."
 CANCELLED = NoAccount("The request was cancelled.")
 
 
@@ -38,238 +45,64 @@ class Dispatcher:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.browsers = Browsers(settings)
         self.accounts: dict[str, Account] = {}
-        self._queue: list[PooledChat] = []
-        self._running: set[PooledChat] = set()
+        self.measures = Measures(self.status, self._idle_pages)
+        self.browsers = Browsers(settings, self.measures.browser_restarted)
+        self._queue: dict[str, PooledChat] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._turning = False
+        self._served: dict[str, dict[str, int]] = {}
+        self._numbers = itertools.count(1)
+        self._wake: asyncio.TimerHandle | None = None
+        self._opened = self._stopping = False
+        self.leases = Leases(settings, self.measures, self._again, self._turn)
 
     def __repr__(self) -> str:
-        return f"<Dispatcher waiting={len(self._queue)} running={len(self._running)} {list(self.accounts.values())}>"
+        return f"<Dispatcher waiting={len(self._queue)} {list(self.accounts.values())}>"
 
     # life
 
     async def start(self) -> None:
-        """Load the accounts, launch the browser, and check the logins in the background."""
-        for profile in discover(self.settings.profiles, set(SITES)):
-            account = Account.load(profile, self.settings, self.browsers)
+        """Load the accounts and what the last run knew, launch the browser, and check the logins in the background."""
+        self.store = await Store.open(self.settings.home / "relay.db")
+        self._opened = True
+        self.conversations = Conversations(self.store, self.settings.conversations, self.settings.keep_conversations_s)
+        keys = Keyring.of(self.settings.profile_key)
+        for profile in discover(self.settings.profiles, set(SITES), keys):
+            account = Account.load(profile, self.settings, self.browsers, self.store, self.measures.page)
             self.accounts[account.name] = account
+        self._restore()
         await self.browsers.get()
-        self._spawn(self._check_all(), "checking the logins")
+        keeper = Keeper(self.settings, self.accounts, self.browsers, self.conversations, self.measures, self._borrow)
+        self._spawn(keeper.run(), "keeping the accounts")
 
-    async def stop(self, grace_s: float = 20) -> None:
-        """Let answers in flight finish for `grace_s` seconds, then end them, save every account, end the browser."""
-        for chat in tuple(self._queue):
-            self._leave(chat, NoAccount("The relay is shutting down."))
-        tasks = [chat.task for chat in self._running if chat.task is not None]
-        if tasks:
-            logger.info("waiting up to {} s for {} answers in flight", grace_s, len(tasks))
-            await asyncio.wait(tasks, timeout=grace_s)
-        for chat in tuple(self._running):
-            chat.end(NoAccount("The relay is shutting down; the answer was cut."))
-            await chat.cancel()
-        for account in self.accounts.values():
-            if account.saving is not None:
-                account.saving.cancel()
+    def _restore(self) -> None:
+        parked, coolings, starts = self.store.accounts(), self.store.cooldowns(), self.store.starts()
+        for name, account in self.accounts.items():
+            account.restore(parked.get(name), coolings.get(name, {}), starts.get(name, []))
+
+    async def drain(self, grace_s: float) -> None:
+        """Take no more requests; let answers in flight finish for `grace_s` seconds, then end them and say so."""
+        self._stopping = True
+        for chat in tuple(self._queue.values()):
+            self._leave(chat, NoAccount(STOPPING))
+        await self.leases.drain(grace_s, NoAccount(f"{STOPPING} The answer was cut."))
+
+    async def stop(self, grace_s: float = 0) -> None:
+        """`drain`, then save every account and end the browser."""
+        if not self._opened:
+            return  # it was stopped before it began
+        await self.drain(grace_s)
+        if self._wake is not None:
+            self._wake.cancel()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.leases.stop()
         for account in self.accounts.values():
-            await account.save()
+            await account.pages.save()
+            account.lock.release()
         await self.browsers.stop()
-
-    async def _check_all(self) -> None:
-        """Probe each account once, few at a time; the first of each site keeps its page open, the rest close it."""
-        await asyncio.sleep(CHECK_AFTER_S)  # whoever asks at once comes first, and proves the login by an answer
-        async with AioPool(size=CHECKS_AT_ONCE) as pool:
-            seen: set[str] = set()
-            for account in self.accounts.values():
-                keep = account.profile.site not in seen
-                seen.add(account.profile.site)
-                await pool.spawn(self._check(account, keep=keep))
-
-    async def _check(self, account: Account, *, keep: bool) -> None:
-        if account.refusal("") is not None or not account.has_room:
-            return
-        slot = self._take_slot(account)
-        keep = keep or slot.tab is not None
-        account.running += 1
-        try:
-            tab = await account.tab(slot, cached=keep)
-            login = await account.check(tab)
-            account.models = tuple(await account.site.catalogue(tab))
-            logger.info("{}: login {} {}", account.name, login.state.value, login.label)
-            if keep:
-                slot.used_at = time.monotonic()
-                account.idle.append(slot)
-            else:
-                await account.save()
-                await account.drop(slot)
-        except (RelayError, CdpError, PageException) as error:
-            logger.warning("{} could not be checked: {}", account.name, error)
-            await account.drop(slot)
-        finally:
-            account.running -= 1
-            self._turn()
-
-    # the face
-
-    def submit(self, request: ChatRequest) -> PooledChat:
-        """Queue a request. Raises at once what waiting would not cure."""
-        choice = request.choice
-        if request.conversation_id not in (None, "", "none"):
-            raise ConversationNotFound(
-                f"There is no conversation {request.conversation_id!r} to continue. Send the whole history instead."
-            )
-        accounts = [
-            account
-            for account in self.accounts.values()
-            if account.profile.site == choice.site and choice.account in ("", account.profile.account)
-        ]
-        for account in accounts:
-            account.notice_login()
-        refusals = [account.refusal(choice.model) for account in accounts]
-        fit = tuple(account.name for account, refusal in zip(accounts, refusals, strict=True) if refusal is None)
-        if not fit:
-            raise self._no_account(choice.site, [refusal for refusal in refusals if refusal is not None])
-        if len(self._queue) >= self.settings.queue.max_waiting:
-            raise QueueFull(
-                f"{len(self._queue)} requests are waiting already (RELAY_QUEUE__MAX_WAITING).",
-                retry_after_s=self._expected_wait_s(),
-            )
-        chat = PooledChat(request, fit, choice.model)
-        chat.place = lambda: self._queue.index(chat) + 1 if chat in self._queue else 0
-        chat.stop = lambda: self._cancel(chat)
-        max_wait_s = self.settings.queue.max_wait_s
-        chat.expiry = asyncio.get_running_loop().call_later(max_wait_s, self._expire, chat)
-        self._queue.append(chat)
-        self._turn()
-        return chat
-
-    def _no_account(self, site: str, refusals: Sequence[RelayError]) -> RelayError:
-        if not refusals:
-            name = site_class(site).name
-            return NoAccount(
-                f"No account of {name} is set up. Put one under {self.settings.profiles / site}/<account>/."
-            )
-        # The refusal that ends soonest is the most useful one to report.
-        return min(refusals, key=lambda error: (error.retry_after_s or math.inf, error.code != "login_needed"))
-
-    def _expected_wait_s(self) -> float:
-        places = sum(account.limit for account in self.accounts.values() if account.refusal("") is None)
-        return float(max(1, math.ceil(15 * len(self._queue) / max(1, places))))
-
-    def offers(self, *, everything: bool = False) -> Sequence[Offer]:
-        """Models of sites with an account; with `everything`, of every site."""
-        return offers_of(self.accounts.values(), everything=everything)
-
-    def status(self) -> PoolStatus:
-        """Accounts, queue and browser."""
-        accounts: list[AccountStatus] = [account.status() for account in self.accounts.values()]
-        ready = any(account.refusal("") is None for account in self.accounts.values())
-        return PoolStatus(ready, len(self._queue), len(self._running), repr(self.browsers), accounts)
-
-    # queue
-
-    def _turn(self) -> None:
-        """Decide anew; called on every change."""
-        names = {name for chat in self._queue for name in chat.waiting.accounts}
-        rooms = {
-            name: Room(account.limit - account.running, account.running)
-            for name in names
-            if (account := self.accounts[name]).refusal("") is None
-        }
-        waiting = {chat.waiting.id: chat for chat in self._queue}
-        for number, name in assign([chat.waiting for chat in self._queue], rooms):
-            chat, account = waiting[number], self.accounts[name]
-            self._queue.remove(chat)
-            self._running.add(chat)
-            account.running += 1
-            chat.lease(name)
-            slot = self._take_slot(account)
-            chat.task = asyncio.get_running_loop().create_task(self._serve(chat, account, slot))
-            # A callback, not a finally: a task that is cancelled before its first step runs no code of its own.
-            chat.task.add_done_callback(partial(self._release, chat, account, slot))
-        for chat in tuple(self._queue):
-            refusals = [self.accounts[name].refusal(chat.model) for name in chat.waiting.accounts]
-            if all(refusals):
-                self._leave(chat, self._no_account(chat.site, [error for error in refusals if error is not None]))
-
-    def _leave(self, chat: PooledChat, error: RelayError) -> None:
-        if chat in self._queue:
-            self._queue.remove(chat)
-        chat.end(error)
-
-    def _expire(self, chat: PooledChat) -> None:
-        if chat in self._queue:
-            wait_s = self.settings.queue.max_wait_s
-            self._leave(chat, QueueFull(f"No tab became free in {wait_s:g} s.", retry_after_s=self._expected_wait_s()))
-
-    def _cancel(self, chat: PooledChat) -> None:
-        if chat.task is None:
-            self._leave(chat, CANCELLED)
-        else:
-            chat.task.cancel()
-
-    # leases
-
-    async def _serve(self, chat: PooledChat, account: Account, slot: Slot) -> None:
-        await self._make_room(slot)
-        await run_chat(chat, account, slot, self.settings)
-
-    def _take_slot(self, account: Account) -> Slot:
-        if not account.idle:
-            return Slot()
-        ready = [slot for slot in account.idle if slot.resetting is None or slot.resetting.done()]
-        slot = max(ready or account.idle, key=lambda slot: slot.used_at)
-        account.idle.remove(slot)
-        return slot
-
-    def _release(self, chat: PooledChat, account: Account, slot: Slot, task: asyncio.Task[None]) -> None:
-        account.running -= 1
-        self._running.discard(chat)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            logger.opt(exception=error).error("{} ended in an unforeseen way", chat)
-        chat.end(CANCELLED)
-        slot.used_at = time.monotonic()
-        if slot.tab is None or slot.tab.fault is not None:
-            self._spawn(account.drop(slot), f"closing a page of {account.name}")
-        else:
-            if not slot.tab.fresh and chat.driver and not chat.driver.startswith("fetch"):
-                slot.resetting = asyncio.get_running_loop().create_task(self._reset(account, slot))
-            account.idle.append(slot)
-            self._save_soon(account)
-        self._turn()
-
-    def _save_soon(self, account: Account) -> None:
-        """Save once the account has been quiet for a moment: reading its state takes the browser some milliseconds."""
-        if account.saving is not None:
-            account.saving.cancel()
-        loop = asyncio.get_running_loop()
-        account.saving = loop.call_later(QUIET_S, lambda: self._spawn(account.save(), f"saving {account.name}"))
-
-    async def _reset(self, account: Account, slot: Slot) -> None:
-        """Bring a used page to an empty chat ahead of the next one; a page that fails at it is closed."""
-        assert slot.tab is not None
-        try:
-            await slot.tab.drain(DRAIN_S)
-            await account.site.reset(slot.tab)
-        except RelayError as error:
-            logger.debug("{}: page closed instead of reset: {}", account.name, error)
-            await account.drop(slot)
-
-    async def _make_room(self, slot: Slot) -> None:
-        """Close the least recently used idle page when one more would be too many."""
-        if slot.tab is not None:
-            return
-        while sum(account.open_tabs for account in self.accounts.values()) >= self.settings.browser.max_open_tabs:
-            idle = [(account, other) for account in self.accounts.values() for other in account.idle if other.tab]
-            if not idle:
-                return
-            account, oldest = min(idle, key=lambda pair: pair[1].used_at)
-            account.idle.remove(oldest)
-            await account.drop(oldest)
+        await self.store.close()
 
     def _spawn(self, work: Coroutine[object, object, None], what: str) -> None:
         async def guarded() -> None:
@@ -281,3 +114,252 @@ class Dispatcher:
         task = asyncio.get_running_loop().create_task(guarded())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    # the face
+
+    def submit(self, request: ChatRequest) -> PooledChat:
+        """Queue a request. Raises at once what waiting would not cure."""
+        if self._stopping:
+            raise NoAccount(STOPPING)
+        choice = request.choice
+        match = self._match(request)
+        only = f"{choice.site}/{match.account}" if match is not None and match.explicit else ""
+        accounts = self._accounts_of(choice.site, choice.account)
+        for account in accounts:
+            account.notice_login()
+        able = [account for account in accounts if only in ("", account.name)]
+        refusals = [account.refusal(choice.model) for account in able]
+        if not able or all(refusals):
+            raise self._no_account(choice.site, refusals, only)
+        if len(self._queue) >= self.settings.queue.max_waiting:
+            raise QueueFull(
+                f"{len(self._queue)} requests are waiting already (RELAY_QUEUE__MAX_WAITING).",
+                retry_after_s=self._expected_wait_s(choice.site),
+            )
+        # Clients may repeat a request id, so the queue has ids of its own.
+        group = "\0".join((choice.site, choice.account, choice.model))
+        waiting = Waiting(secrets.token_hex(8), request.caller, group)
+        if match is not None:
+            patience = math.inf if match.explicit else time.monotonic() + AFFINITY_S
+            waiting = replace(waiting, prefers=f"{choice.site}/{match.account}", patience=patience)
+        chat = PooledChat(request, waiting, Hold(self.conversations, request, choice.site, match))
+        chat.describe = partial(self._describe, chat)
+        chat.stop = partial(self._cancel, chat)
+        self._enqueue(chat)
+        return chat
+
+    def _match(self, request: ChatRequest) -> Match | None:
+        """The conversation on the site that the request continues. Raises ConversationNotFound for one that is gone."""
+        can = site_class(request.choice.site).capabilities
+        return self.conversations.find(request, request.choice.site, native=can.native_turns, branches=can.branches)
+
+    def _accounts_of(self, site: str, named: str) -> list[Account]:
+        return [
+            one for one in self.accounts.values() if one.profile.site == site and named in ("", one.profile.account)
+        ]
+
+    def _no_account(self, site: str, refusals: Sequence[RelayError | None], only: str = "") -> RelayError:
+        told = [error for error in refusals if error is not None]
+        if not told and only:
+            return ConversationNotFound(f"The conversation's account {only} is gone. Send the whole history instead.")
+        if not told:
+            name = site_class(site).name
+            return NoAccount(
+                f"No account of {name} is set up. Put one under {self.settings.profiles / site}/<account>/."
+            )
+        # The refusal that ends soonest is the most useful one to report.
+        return min(told, key=lambda error: (error.retry_after_s or math.inf, error.code != "login_needed"))
+
+    def _expected_wait_s(self, site: str) -> float:
+        """When a place may be free: what chats of the site took of late, and how many wait before them."""
+        places = sum(one.limit for one in self._accounts_of(site, "") if one.refusal("") is None)
+        before = sum(1 for chat in self._queue.values() if chat.site == site)
+        return float(max(1, math.ceil(self.leases.typical_s(site) * before / max(1, places))))
+
+    def offers(self, *, everything: bool = False) -> Sequence[Offer]:
+        """Models of sites with an account; with `everything`, of every site."""
+        return offers_of(self.accounts.values(), everything=everything)
+
+    def status(self) -> PoolStatus:
+        """Accounts, queue and browser."""
+        accounts: list[AccountStatus] = [account.status() for account in self.accounts.values()]
+        ready = not self._stopping and any(account.refusal("") is None for account in self.accounts.values())
+        return PoolStatus(ready, len(self._queue), len(self.leases.running), repr(self.browsers), accounts)
+
+    async def metrics(self) -> bytes:
+        """Prometheus' text format."""
+        return await self.measures.exposition()
+
+    def _idle_pages(self) -> int:
+        return sum(len(account.pages.idle) for account in self.accounts.values())
+
+    # queue
+
+    def _enqueue(self, chat: PooledChat, *, first: bool = False) -> None:
+        wait_s = self.settings.queue.max_wait_s
+        chat.expiry = asyncio.get_running_loop().call_later(wait_s, self._expire, chat)
+        if first:
+            self._queue = {chat.waiting.id: chat, **self._queue}
+        else:
+            self._queue[chat.waiting.id] = chat
+        self._turn()
+
+    def _leave(self, chat: PooledChat, error: RelayError, *, cancelled: bool = False) -> None:
+        self._queue.pop(chat.waiting.id, None)
+        chat.end(error)
+        self.leases.settle(chat, cancelled=cancelled)
+
+    def _expire(self, chat: PooledChat) -> None:
+        if chat.waiting.id in self._queue:
+            wait_s = self.settings.queue.max_wait_s
+            retry_after_s = self._expected_wait_s(chat.site)
+            self._leave(chat, QueueFull(f"No page became free in {wait_s:g} s.", retry_after_s=retry_after_s))
+
+    def _cancel(self, chat: PooledChat) -> None:
+        if chat.task is None:
+            self._leave(chat, CANCELLED, cancelled=True)
+        else:
+            chat.task.cancel()
+
+    def _describe(self, chat: PooledChat) -> str:
+        """Position in the queue, and why the request waits."""
+        place = list(self._queue).index(chat.waiting.id) + 1 if chat.waiting.id in self._queue else 0
+        able = self._able(chat.waiting.group)
+        now = time.monotonic()
+        if not able:
+            why = "no account may take it now"
+        elif any(account.pages.outdated for account in able):
+            why = "the browser is being replaced"
+        elif all(account.running >= account.limit for account in able):
+            why = f"every place of {chat.site} is taken"
+        elif (paced := min(account.pace.next_at(chat.model, now) for account in able)) > now:
+            why = f"{chat.site} keeps its pace, {math.ceil(paced - now)} s more"
+        else:
+            why = "every page is in use"
+        return f"waiting, position {place}: {why}"
+
+    def _able(self, group: str) -> list[Account]:
+        """The accounts that may serve a group of requests."""
+        site, named, model = group.split("\0")
+        return [account for account in self._accounts_of(site, named) if account.refusal(model) is None]
+
+    def _turn(self) -> None:
+        """Decide anew; called on every change."""
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        if not self._queue:
+            return
+        able = {group: self._able(group) for group in {chat.waiting.group for chat in self._queue.values()}}
+        decision = self._decide(able)
+        closing = self._close(decision.close)
+        for lease in decision.leases:
+            self._lease(lease, closing)
+        self._turn_away(able)
+        self._wake_at(decision.wake_at)
+
+    def _wake_at(self, when: float | None) -> None:
+        """Decide again when a pace or somebody's patience is over, or an account has rested."""
+        now = time.monotonic()
+        sites = {chat.site for chat in self._queue.values()}
+        rested = [
+            cooling.until
+            for account in self.accounts.values()
+            if account.profile.site in sites
+            for cooling in account.cooling.values()
+            if cooling.until > now
+        ]
+        next_at = min((*rested, *([] if when is None else [when])), default=None)
+        if next_at is not None:
+            self._wake = asyncio.get_running_loop().call_later(max(0.001, next_at - now), self._turn)
+
+    def _decide(self, able: dict[str, list[Account]]) -> Decision:
+        now = time.monotonic()
+        rooms = {account.name: account.room(now) for accounts in able.values() for account in accounts}
+        pages = [
+            Page(slot.id, account.name, slot.idle, slot.used_at)
+            for account in self.accounts.values()
+            for slot in account.pages.slots.values()
+        ]
+        groups = {
+            group: Group([account.name for account in accounts], group.rpartition("\0")[2])
+            for group, accounts in able.items()
+        }
+        queue = [chat.waiting for chat in self._queue.values()]
+        return assign(
+            queue, pages, rooms, groups, now, max_pages=self.settings.browser.max_open_tabs, served=self._served
+        )
+
+    def _lease(self, lease: Lease, closing: Sequence[asyncio.Task[None]]) -> None:
+        chat, account = self._queue.pop(lease.request), self.accounts[lease.account]
+        slot = account.pages.slots[lease.page] if lease.page is not None else account.pages.add()
+        self._served.setdefault(chat.request.caller, {})[account.name] = next(self._numbers)
+        if chat.hold.match is not None and chat.hold.match.account != account.profile.account:
+            chat.hold.leave()
+        self.leases.begin(chat, account, slot, closing)
+
+    def _close(self, pages: Sequence[str]) -> list[asyncio.Task[None]]:
+        """Close idle pages to make room for others."""
+        wanted = set(pages)
+        closing = []
+        for account in self.accounts.values() if wanted else ():
+            for name in wanted & account.pages.slots.keys():
+                closing.append(self.leases.close(account, account.pages.slots[name]))
+        return closing
+
+    def _turn_away(self, able: dict[str, list[Account]]) -> None:
+        """End the requests that no account may serve any more."""
+        for chat in tuple(self._queue.values()):
+            names = {account.name for account in able.get(chat.waiting.group, ())} - chat.waiting.avoid
+            held = chat.hold.match is not None and chat.hold.match.explicit
+            if not names or (held and chat.waiting.prefers not in names):
+                self._leave(chat, chat.refused or self._why_not(chat))
+
+    def _why_not(self, chat: PooledChat) -> RelayError:
+        choice = chat.request.choice
+        accounts = self._accounts_of(choice.site, choice.account)
+        return self._no_account(choice.site, [account.refusal(choice.model) for account in accounts])
+
+    def _again(self, chat: PooledChat, account: Account, error: RelayError) -> bool:
+        """Whether a chat that an account provably refused goes back into the queue, for another one."""
+        explicit = chat.hold.match is not None and chat.hold.match.explicit
+        if self._stopping or chat.ended or chat.shown or not error.refused or explicit:
+            return False
+        if isinstance(error, BrowserFault):  # not the account's fault: once more, on it or another
+            if chat.refused is not None:
+                return False
+            avoid = chat.waiting.avoid
+        elif isinstance(error, BadRequest):
+            return False
+        else:
+            avoid = chat.waiting.avoid | {account.name}
+            if not {one.name for one in self._able(chat.waiting.group)} - avoid:
+                return False
+            self.measures.retried(chat.site)
+        logger.info("{} refused it ({}): to be tried again", account.name, error.code)
+        chat.requeue(error, avoid)
+        self._enqueue(chat, first=True)
+        return True
+
+    # chores
+
+    @asynccontextmanager
+    async def _borrow(self, account: Account) -> AsyncIterator[Slot | None]:
+        """A page of an account for a chore, or None while chats need all there is."""
+        slot = self._spare(account)
+        if slot is None:
+            yield None
+            return
+        async with self.leases.borrow(account, slot):
+            yield slot
+
+    def _spare(self, account: Account) -> Slot | None:
+        wanted = any(chat.site == account.profile.site for chat in self._queue.values())
+        if self._stopping or wanted or account.running >= account.limit or account.pages.outdated:
+            return None
+        idle = max(account.pages.idle, key=lambda slot: slot.used_at, default=None)
+        if idle is not None:
+            return idle
+        if sum(len(one.pages.slots) for one in self.accounts.values()) >= self.settings.browser.max_open_tabs:
+            return None
+        return account.pages.add()

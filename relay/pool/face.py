@@ -82,6 +82,10 @@ class Chat(Protocol):
         """One line for keep-alive comments: position in the queue, or what is being done."""
         ...
 
+    def delivered(self, text: str) -> None:
+        """The whole answer as the client was given it: what it will send back as history in its next request."""
+        ...
+
     async def cancel(self) -> None:
         """Leave the queue, or stop the answer on the site and free the tab. Safe to call at any time, twice too."""
         ...
@@ -100,4 +104,8 @@ class Pool(Protocol):
 
     def status(self) -> PoolStatus:
         """Accounts, queue and browser."""
+        ...
+
+    async def metrics(self) -> bytes:
+        """Measurements in Prometheus' text exposition format (`docs/metrics.md`)."""
         ...

@@ -1,47 +1,37 @@
-"""Accounts on disk: `browser_profiles/<site>/<account>/` with `account.toml` and `state.json` (0600, atomic)."""
+"""Accounts on disk: `browser_profiles/<site>/<account>/` with `account.toml` and `state.json` (0600, atomic).
+
+With a key the state is `state.json.enc` (sealing.py). What account.toml may say is in account_file.py.
+"""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import stat
 import tempfile
-import tomllib
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from loguru import logger
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from relay.errors import BadRequest
+from relay.errors import BadRequest, NoAccount
+from relay.pool.account_file import MAX_BYTES, parse_account_file
+from relay.pool.account_file import AccountFile as AccountFile
+from relay.pool.locks import AccountLock
+from relay.pool.sealing import SETTING, Keyring
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+MAX_STATE_BYTES = 256 * 1024 * 1024
+TEMPORARY = re.compile(r"\.(?P<file>.+)\.[a-z0-9_]{8}\.tmp")
+"""What a write that was killed leaves behind."""
 
-
-class Limits(BaseModel):
-    """`[limits]` of account.toml."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    concurrency: int | None = Field(None, ge=1, le=256, description="chats at once")
-
-
-class AccountFile(BaseModel):
-    """account.toml."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    label: str = ""
-    proxy: str | None = None
-    base_url: str = ""
-    locale: str | None = None
-    timezone: str | None = None
-    notes: str = ""
-    disabled: bool = False
-    options: dict[str, Any] = {}
-    limits: Limits = Limits()
+_writing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,66 +41,175 @@ class Profile:
     site: str
     account: str
     folder: Path
+    keys: Keyring | None = field(default=None, repr=False, compare=False)
+    """Encrypts the state; without it the state is plain."""
 
     @property
     def state_file(self) -> Path:
         """Cookies and storage; 0600."""
         return self.folder / "state.json"
 
+    @property
+    def sealed_file(self) -> Path:
+        """The same, encrypted. Where it exists it is the one in use."""
+        return self.folder / "state.json.enc"
+
+    def lock(self) -> AccountLock:
+        """The account's lock, not yet taken. Whoever opens the account holds it meanwhile."""
+        return AccountLock(self.folder / ".lock")
+
     def settings(self) -> AccountFile:
-        """account.toml, validated. Raises BadRequest with file and line or field."""
+        """account.toml, validated. Raises BadRequest with file, line and field."""
         file = self.folder / "account.toml"
-        if not file.is_file():
-            return AccountFile()
-        try:
-            return AccountFile.model_validate(tomllib.loads(file.read_text("utf-8")))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadRequest(f"{file}: not valid TOML: {error}") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise BadRequest(f"{file}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raw = _read(file, MAX_BYTES)
+        return AccountFile() if raw is None else parse_account_file(raw, file)
 
     def stamp(self) -> int:
-        """Changes when the state file was written by someone (0: there is none)."""
-        try:
-            return self.state_file.stat().st_mtime_ns
-        except FileNotFoundError:
-            return 0
+        """Changes when the state file in use was written by someone (0: there is none)."""
+        for file in (self.sealed_file, self.state_file):
+            with suppress(FileNotFoundError):
+                return file.stat().st_mtime_ns
+        return 0
 
     def load(self) -> Mapping[str, Any] | None:
-        """The saved state, or None. Raises BadRequest when the file is damaged; it is never overwritten then."""
-        if not self.state_file.is_file():
-            return None
-        try:
-            state = json.loads(self.state_file.read_text("utf-8"))
-        except ValueError as error:
-            raise BadRequest(f"{self.state_file} is damaged ({error}). Log in again, or restore the file.") from None
-        if not isinstance(state, dict) or not {"cookies", "origins"} & state.keys():
-            raise BadRequest(f"{self.state_file} is not a saved browser state (no cookies, no origins).")
-        return state
+        """The saved state, or None.
+
+        Raises BadRequest when the file is damaged, or encrypted and the key is missing or wrong.
+        """
+        file = self.sealed_file
+        sealed = _read(file, MAX_STATE_BYTES)
+        if sealed is None:
+            file = self.state_file
+            raw = _read(file, MAX_STATE_BYTES)
+        else:
+            raw = self._keyring().open(sealed, file)
+            if self._has_unused_state():
+                logger.warning("{} is newer but not used: to log in with it, remove {}", self.state_file, file)
+        return None if raw is None else _parse_state(raw, file)
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write the state: whole or not at all, readable by its owner only."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_private(self.state_file, json.dumps(state, ensure_ascii=False))
+        """Write the state: whole or not at all, readable by its owner only.
+
+        With keys it is encrypted under the first, and a plain file that it replaces is removed. Raises BadRequest
+        rather than replace an encrypted state that the keys do not open, OSError when the disk fails.
+        """
+        # A page may store half a surrogate pair: as an escape it is JSON, as UTF-8 it is nothing.
+        raw = json.dumps(state, ensure_ascii=False).encode("utf-8", "backslashreplace")
+        sealed = _read(self.sealed_file, MAX_STATE_BYTES)
+        private_folder(self.folder)
+        if sealed is None and self.keys is None:
+            write_private(self.state_file, raw)
+            return
+        keys = self._keyring()
+        if sealed is not None:
+            keys.key_of(sealed, self.sealed_file)
+        keep_plain = self._has_unused_state()
+        write_private(self.sealed_file, keys.seal(raw, sealed))
+        if not keep_plain:
+            self.state_file.unlink(missing_ok=True)
+
+    def sweep(self) -> None:
+        """Remove what a killed process left of its writes, unless another process has the account open."""
+        if _leftovers(self.folder):
+            try:
+                with self.lock():
+                    _remove_leftovers(self.folder)
+            except NoAccount:
+                logger.debug("{} is open elsewhere; not swept", self.folder)
+
+    def _keyring(self) -> Keyring:
+        if self.keys is None:
+            raise BadRequest(f"{self.sealed_file} is encrypted: set {SETTING} to the passphrase it was saved under.")
+        return self.keys
+
+    def _has_unused_state(self) -> bool:
+        """Whether someone put a plain state beside the encrypted one later; it may be a login that exists only there.
+
+        Its change time tells, which is when it came to lie there: a copy or a move may keep the modification time.
+        """
+        try:
+            return self.state_file.stat().st_ctime_ns > self.sealed_file.stat().st_ctime_ns
+        except FileNotFoundError:
+            return False
 
 
-def write_private(file: Path, text: str) -> None:
-    """Replace a file atomically, mode 0600."""
-    handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+def _parse_state(raw: bytes, file: Path) -> Mapping[str, Any]:
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as out:
-            out.write(text)
-            out.flush()
-            os.fsync(out.fileno())
-        Path(name).replace(file)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+        state = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"{file} is damaged ({error}). Log in again, or restore the file.") from None
+    if not isinstance(state, dict) or not {"cookies", "origins"} & state.keys():
+        raise BadRequest(f"{file} is not a saved browser state (no cookies, no origins).")
+    return state
 
 
-def discover(home: Path, known_sites: set[str]) -> Iterator[Profile]:
-    """Every account under `browser_profiles/`, in the order of their names."""
+def _read(file: Path, most_bytes: int) -> bytes | None:
+    """A whole file, or None where there is none. Raises BadRequest when it cannot be read."""
+    try:
+        found = file.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise BadRequest(f"{file} is not a file.")
+        if found.st_size > most_bytes:
+            raise BadRequest(f"{file} has {found.st_size} bytes; at most {most_bytes} are read.")
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise BadRequest(f"{file} cannot be read: {error.strerror or error}.") from None
+
+
+def private_folder(folder: Path) -> None:
+    """Make a folder, or take one, so that only its owner may enter it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
+        with suppress(PermissionError):  # another user's, who lets us in: it stays as its owner left it
+            folder.chmod(0o700)
+
+
+def write_private(file: Path, content: str | bytes) -> None:
+    """Replace a file atomically, mode 0600; it is on disk afterwards. Raises OSError, and the file is as it was."""
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with _writing:  # so that what is swept is no write of another thread
+        _remove_leftovers(file.parent, {file.name, file.name.removesuffix(".enc")})
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as out:
+                out.write(data)
+                out.flush()
+                os.fsync(out.fileno())
+            Path(name).replace(file)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+        _sync_folder(file.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Put a rename on disk, where the system can."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems know no sync of a folder
+            raise
+    finally:
+        os.close(handle)
+
+
+def _leftovers(folder: Path, files: Collection[str] | None = None) -> list[Path]:
+    found = ((path, TEMPORARY.fullmatch(path.name)) for path in folder.iterdir())
+    return [path for path, match in found if match and (files is None or match["file"] in files)]
+
+
+def _remove_leftovers(folder: Path, files: Collection[str] | None = None) -> None:
+    for path in _leftovers(folder, files):
+        path.unlink(missing_ok=True)
+
+
+def discover(home: Path, known_sites: set[str], keys: Keyring | None = None) -> Iterator[Profile]:
+    """Every account under `browser_profiles/`, in the order of their names; what killed writes left is removed."""
     if not home.is_dir():
         return
     for site in sorted(path for path in home.iterdir() if path.is_dir()):
@@ -118,7 +217,12 @@ def discover(home: Path, known_sites: set[str]) -> Iterator[Profile]:
             logger.warning("{} is no site that relay knows; ignored", site)
             continue
         for folder in sorted(path for path in site.iterdir() if path.is_dir()):
-            if NAME.fullmatch(folder.name):
-                yield Profile(site.name, folder.name, folder)
-            else:
+            if not NAME.fullmatch(folder.name):
                 logger.warning("{} is no account name (letters, digits, . _ @ -); ignored", folder)
+                continue
+            profile = Profile(site.name, folder.name, folder, keys)
+            try:
+                profile.sweep()
+            except (OSError, BadRequest) as error:  # not ours to clean; loading it tells whether it can be used
+                logger.warning("{} could not be swept: {}", folder, error)
+            yield profile

@@ -1,9 +1,7 @@
-"""A leased chat: build the turn, try the drivers in order, watch the clocks, learn from what fails."""
+"""A leased chat: try the drivers in order, watch the clocks, learn from what fails."""
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Sequence
 from contextlib import aclosing
 
@@ -14,57 +12,28 @@ from relay.browser.clocks import clocked
 from relay.browser.screen import MissingRole
 from relay.browser.tab import Tab
 from relay.browser.world import PageException
-from relay.chat.events import CONTENT, Finished, Retracted
-from relay.chat.prompt import attachments, flatten
-from relay.chat.request import ChatRequest, Turn
+from relay.chat.events import Finished, Retracted, Started, Turned
+from relay.chat.request import Turn
 from relay.errors import (
     BadRequest,
     BrowserFault,
     ChallengeNeeded,
     ClockRanOut,
     ContentRefused,
-    ContextTooLong,
+    ConversationNotFound,
     CutAnswer,
     LoginNeeded,
     RateLimited,
     RelayError,
     SiteChanged,
 )
-from relay.pool.account import Account, Cooling, Slot
+from relay.pool.account import Account
 from relay.pool.chat import PooledChat
+from relay.pool.pages import Slot
+from relay.pool.turns import build_turn
 from relay.settings import Settings
 from relay.sites.base import Site
 from relay.sites.drivers import run
-
-REST_S = 30.0
-"""Cool-down where the site limits an account without saying for how long."""
-
-
-def build_turn(request: ChatRequest, site: Site) -> Turn:
-    """What the site is asked to do. Raises BadRequest for what it cannot, before anything is sent."""
-    choice, can = request.choice, site.capabilities
-    for wanted, able, what in (
-        (choice.thinking, can.thinking, "a thinking mode"),
-        (choice.search, can.search, "web search"),
-        (choice.research, False, "deep research"),
-        (bool(choice.agent), bool(can.agents), "agents"),
-    ):
-        if wanted and not able:
-            raise BadRequest(f"{site.name} has no {what} that relay can use.", param="model")
-    files = attachments(request.messages)
-    if files and not (can.files or can.images):
-        raise BadRequest(f"{site.name} takes no files through relay.", param="messages")
-    for file in files:
-        if not can.files and file.kind != "image":
-            raise BadRequest(f"{site.name} takes images only, not {file.mime}.", param="messages")
-        if can.max_file_bytes is not None and len(file.data) > can.max_file_bytes:
-            raise BadRequest(f"{file.name} is larger than {site.name} takes.", param="messages")
-    prompt = flatten(request.messages)
-    if can.max_prompt_chars is not None and len(prompt) > can.max_prompt_chars:
-        raise ContextTooLong(
-            f"The prompt has {len(prompt)} characters; {site.name} takes {can.max_prompt_chars}.", param="messages"
-        )
-    return Turn(prompt, choice.model, choice.thinking, choice.search, choice.research, choice.agent, None, files)
 
 
 def drivers_of(site: Site, settings: Settings) -> Sequence[str]:
@@ -73,28 +42,135 @@ def drivers_of(site: Site, settings: Settings) -> Sequence[str]:
     return own.drivers if own and own.drivers else site.drivers
 
 
-async def run_chat(chat: PooledChat, account: Account, slot: Slot, settings: Settings) -> None:
-    """Run a leased chat to its end; whatever happens, the chat ends with Finished or one error."""
-    with logger.contextualize(request_id=chat.id):
-        started = time.perf_counter()
+class Runner:
+    """Runs one chat on one page of one account."""
+
+    def __init__(self, chat: PooledChat, account: Account, slot: Slot, settings: Settings) -> None:
+        self._chat = chat
+        self._account = account
+        self._slot = slot
+        self._settings = settings
+
+    def __repr__(self) -> str:
+        return f"<Runner {self._chat} on {self._slot.id}>"
+
+    async def run(self) -> RelayError | None:
+        """Run the chat; returns the error it failed with, if it did. The account and its page have learnt from it."""
+        chat, account = self._chat, self._account
+        with logger.contextualize(request_id=chat.id):
+            try:
+                chat.progress("opening a page")
+                tab = await self._page()
+                chat.steps.mark("page")
+                await self._try_drivers(tab)
+            except Exception as error:
+                known = _known(error)
+                logger.warning("{} failed with {}: {}", chat, known.code, known.message)
+                await self._learn(known)
+                return known
+        account.proved(chat.model)
+        return None
+
+    async def _page(self) -> Tab:
         try:
-            turn = build_turn(chat.request, account.site)
-            chat.progress("opening a page")
-            tab = await account.tab(slot)
-            await _try_drivers(chat, account, tab, turn, settings)
-            chat.end()
-            account.proved()
-        except asyncio.CancelledError:
-            chat.end(CutAnswer("The request was cancelled."))
-            logger.info("{} cancelled after {:.0f} ms", chat, (time.perf_counter() - started) * 1000)
+            return await self._account.pages.tab(self._slot)
+        except RelayError as error:
+            error.refused = True  # nothing was sent yet
             raise
-        except Exception as error:
-            known = _known(error)
-            chat.end(known)
-            logger.warning("{} failed with {}: {}", chat, known.code, known.message)
-            await _learn(known, chat, account, slot, settings)
+
+    async def _try_drivers(self, tab: Tab) -> None:
+        chat, site = self._chat, self._account.site
+        drivers = drivers_of(site, self._settings)
+        for number, driver in enumerate(drivers):
+            chat.driver = driver
+            chat.progress(f"asking {site.name}")
+            try:
+                await self._converse(tab, driver)
+                return
+            except RelayError as error:
+                last = number + 1 == len(drivers)
+                if chat.shown or last or not error.refused or isinstance(error, RateLimited):
+                    raise
+                logger.info("driver {} was refused ({}), trying {}", driver, error.code, drivers[number + 1])
+
+    async def _converse(self, tab: Tab, driver: str) -> None:
+        """One driver: in the conversation that is continued, or with the whole history in a new one."""
+        chat, site = self._chat, self._account.site
+        hold = chat.hold
+        if hold.match is not None and not site.continues(driver):
+            if hold.match.explicit:
+                raise BadRequest(f"The driver {driver} of {site.name} cannot continue a conversation.", refused=True)
+            hold.leave()
+        match = hold.match
+        try:
+            await self._ask(tab, driver, build_turn(chat.request, site, match))
+        except ConversationNotFound as error:
+            if match is None or chat.shown:
+                raise
+            hold.lost()
+            if match.explicit:
+                raise ConversationNotFound(
+                    f"The conversation is gone: {error.message} Send the whole history without conversation_id."
+                ) from None
+            logger.info("the site has lost the conversation; sending the whole history")
+            await self._ask(tab, driver, build_turn(chat.request, site))
+
+    async def _ask(self, tab: Tab, driver: str, turn: Turn) -> None:
+        chat, account = self._chat, self._account
+        clocks = self._settings.clocks_for(account.site.id, account.site.clocks)
+        tab.sent_at = None
+        chat.hold.sending(account.profile.account)
+        try:
+            async with aclosing(clocked(run(account.site, driver, tab, turn), clocks)) as events:
+                async for event in events:
+                    if isinstance(event, Started):
+                        chat.hold.started(event.conversation)
+                    elif isinstance(event, Turned):
+                        if turn.conversation is not None and not event.conversation:
+                            event = Turned(turn.conversation.id, event.message)  # named already, so not named again
+                        chat.hold.turned(event.conversation, event.message)
+                    elif isinstance(event, Finished):
+                        chat.hold.finished()
+                    if chat.steps.sent is None:
+                        chat.steps.sent = tab.sent_at
+                    chat.put(event)
+                    if isinstance(event, Finished | Retracted):
+                        return
+        except RelayError as error:
+            if error.refused and not chat.shown:
+                chat.hold.refused()
+            raise
+        raise CutAnswer("The site's answer ended without its end mark. Send the request again.")
+
+    async def _learn(self, error: RelayError) -> None:
+        """What an error says of the account and its page. A refused login is believed once the probe confirms it."""
+        account, slot = self._account, self._slot
+        if isinstance(error, MissingRole) and error.screenshot:
+            self._keep_screenshot(error)
+        if isinstance(error, RateLimited):
+            account.rest(self._chat.model, error)
+        try:
+            if isinstance(error, LoginNeeded | ChallengeNeeded) and slot.tab is not None:
+                await account.check(slot.tab)
+            elif isinstance(error, BrowserFault | ClockRanOut | SiteChanged):
+                await account.pages.drop(slot)
+            elif not isinstance(error, BadRequest | ContentRefused) and slot.tab is not None:
+                slot.tab.fresh = False
+        except (RelayError, CdpError) as failure:
+            logger.warning("{}: the page is closed after a failed check: {}", account.name, failure)
+            await account.pages.drop(slot)
+
+    def _keep_screenshot(self, error: MissingRole) -> None:
+        folder = self._settings.home / "screenshots"
+        file = folder / f"{self._chat.site}-{error.role}.png"
+        try:
+            folder.mkdir(mode=0o700, exist_ok=True)
+            file.write_bytes(error.screenshot)
+            file.chmod(0o600)
+        except OSError as failure:
+            logger.warning("a screenshot of the page could not be kept: {}", failure)
         else:
-            logger.debug("{} answered in {:.0f} ms", chat, (time.perf_counter() - started) * 1000)
+            logger.warning("what the page showed: {}", file)
 
 
 def _known(error: Exception) -> RelayError:
@@ -107,50 +183,3 @@ def _known(error: Exception) -> RelayError:
         return SiteChanged("a page in which relay's functions run", str(error))
     logger.opt(exception=error).error("a chat failed in an unforeseen way")
     return RelayError("Something unforeseen failed inside relay; its log says what.")
-
-
-async def _try_drivers(chat: PooledChat, account: Account, tab: Tab, turn: Turn, settings: Settings) -> None:
-    site = account.site
-    drivers = drivers_of(site, settings)
-    clocks = settings.clocks_for(site.id, site.clocks)
-    for number, driver in enumerate(drivers):
-        chat.driver = driver
-        chat.progress(f"asking {site.name}")
-        shown = False
-        try:
-            async with aclosing(clocked(run(site, driver, tab, turn), clocks)) as events:
-                async for event in events:
-                    shown = shown or isinstance(event, CONTENT)
-                    chat.put(event)
-                    if isinstance(event, Finished | Retracted):
-                        return
-            raise CutAnswer("The site's answer ended without its end mark. Send the request again.")
-        except RelayError as error:
-            last = number + 1 == len(drivers)
-            if shown or last or not error.refused or isinstance(error, RateLimited):
-                raise
-            logger.info("driver {} was refused ({}), trying {}", driver, error.code, drivers[number + 1])
-
-
-async def _learn(error: RelayError, chat: PooledChat, account: Account, slot: Slot, settings: Settings) -> None:
-    """What an error says of the account and its page. A refused login is believed once the probe confirms it."""
-    if isinstance(error, MissingRole) and error.screenshot:
-        folder = settings.home / "screenshots"
-        folder.mkdir(mode=0o700, exist_ok=True)
-        file = folder / f"{chat.site}-{error.role}.png"
-        file.write_bytes(error.screenshot)
-        file.chmod(0o600)
-        logger.warning("what the page showed: {}", file)
-    if isinstance(error, RateLimited):
-        rest_s = error.retry_after_s or REST_S
-        account.cooling[chat.model] = Cooling(time.monotonic() + rest_s, error.message)
-    try:
-        if isinstance(error, LoginNeeded | ChallengeNeeded) and slot.tab is not None:
-            await account.check(slot.tab)
-        elif isinstance(error, BrowserFault | ClockRanOut | SiteChanged):
-            await account.drop(slot)
-        elif not isinstance(error, BadRequest | ContentRefused) and slot.tab is not None:
-            slot.tab.fresh = False
-    except (RelayError, CdpError) as failure:
-        logger.warning("{}: the page is closed after a failed check: {}", account.name, failure)
-        await account.drop(slot)

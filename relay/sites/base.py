@@ -9,18 +9,21 @@ from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
+from urllib.parse import quote
 
 from relay.browser.answer import Answer
 from relay.browser.screen import Screen
 from relay.browser.tab import Tab
 from relay.chat.events import Event, Finished
 from relay.chat.request import Attachment, FileRef, Turn
-from relay.errors import BadRequest, CutAnswer
+from relay.errors import BadRequest, ConversationNotFound, CutAnswer
 from relay.settings import Clocks
 from relay.sites.selectors import SelectorFile
 from relay.wire.decoder import Decoder
 
 F = TypeVar("F")
+RECALL_S = 10.0
+"""How long a page may take to show an earlier conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,9 @@ class Capabilities:
     """What the site can do through this adapter. What is not said here is refused clearly."""
 
     native_turns: bool = False
+    """Whether the fetch driver can continue a conversation on the site (screens: `ScreenRecipe.conversation`)."""
+    branches: bool = False
+    """Whether a turn may follow any earlier message, not the newest one only."""
     delete: bool = False
     search: bool = False
     sources: bool = False
@@ -130,6 +136,8 @@ class ScreenRecipe:
     answer: str = ""
     reader: Callable[[], Reader[Any]] | None = None
     fresh: str = ""
+    conversation: str = ""
+    """The address that shows a conversation, with `{id}` in it; empty where the page cannot be brought to one."""
     upload: str = ""
     renews: bool = False
     """Whether the page renews a refused login and sends the prompt again by itself."""
@@ -214,9 +222,24 @@ class Site(ABC):
         tab.fresh = True
 
     async def prepare(self, tab: Tab, turn: Turn) -> None:
-        """Screen drivers: bring the page to the turn's conversation, model and switches, before typing."""
-        if not tab.fresh:
+        """Screen drivers: bring the page to the turn's conversation, model and switches, before typing.
+
+        Raises ConversationNotFound where the page does not show the conversation.
+        """
+        if turn.conversation is not None and self.screen is not None:
+            tab.fresh = False
+            await tab.goto(self.screen.conversation.format(id=quote(turn.conversation.id, safe="")))
+            # A page that takes a prompt before it has loaded the history would begin another conversation.
+            if not await self.on_screen(tab).wait("answer", timeout_s=RECALL_S):
+                raise ConversationNotFound(f"{self.name}'s page does not show the conversation any more.", refused=True)
+        elif not tab.fresh:
             await self.reset(tab)
+
+    def continues(self, driver: str) -> bool:
+        """Whether a driver can continue a conversation on the site."""
+        if driver.startswith("fetch"):
+            return self.capabilities.native_turns
+        return driver == "screen" and bool(self.screen and self.screen.conversation)
 
     async def delete(self, tab: Tab, conversation: str) -> None:
         """Remove a conversation that the relay made."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Annotated, ClassVar, Literal
@@ -24,11 +25,21 @@ from relay.chat.events import (
     Turned,
 )
 from relay.chat.request import Attachment, FileRef, Turn
-from relay.errors import ChallengeNeeded, ContentRefused, LoginNeeded, RateLimited, RelayError, SiteChanged, SiteError
+from relay.errors import (
+    ChallengeNeeded,
+    ContentRefused,
+    ConversationNotFound,
+    LoginNeeded,
+    RateLimited,
+    RelayError,
+    SiteChanged,
+    SiteError,
+)
 from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, Reader, ScreenRecipe, Site
 from relay.wire.sse import SseDecoder, SseEvent
 
 CHAT = "/api/chat"
+BUSY_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 
 # Answers of the site (validated)
 
@@ -115,6 +126,8 @@ def site_error(code: str, message: str) -> RelayError:
             return LoginNeeded(f"The demo site does not know the login: {message}", refused=True)
         case "rate_limited":
             return RateLimited(f"The demo site limits the account: {message}", refused=True)
+        case "conversation_not_found" | "wrong_parent" | "conversation_busy":
+            return ConversationNotFound(f"The demo site cannot continue the conversation: {message}", refused=True)
         case _:
             return SiteError(f"The demo site reports an error ({code}): {message}")
 
@@ -196,15 +209,24 @@ class Demo(Site):
         if turn.conversation is not None:
             body |= {"conversation_id": turn.conversation.id, "parent_id": turn.conversation.parent}
         headers = {"Content-Type": "application/json"}
-        async with tab.stream("POST", CHAT, headers=headers, body=json.dumps(body)) as answer:
-            await self.accepted(answer)
-            async for event in DemoReader().read(answer):
-                yield event
+        for pause_s in (*BUSY_PAUSES_S, None):
+            async with tab.stream("POST", CHAT, headers=headers, body=json.dumps(body)) as answer:
+                if answer.status == 409 and turn.conversation is not None and pause_s is not None:
+                    # The last answer has its end mark, but the site is still putting it away.
+                    await asyncio.sleep(pause_s)
+                    continue
+                await self.accepted(answer)
+                async for event in DemoReader().read(answer):
+                    yield event
+                return
 
     async def accepted(self, answer: Answer) -> None:
         """A challenge is HTML with 403; an error may come as JSON with 200."""
         if answer.status == 403 and answer.content_type == "text/html":
             raise ChallengeNeeded("The demo site shows a challenge.", refused=True)
+        if answer.status in (404, 409):
+            fault = json.loads(await answer.read())["error"]
+            raise site_error(fault["code"], fault["message"])
         await super().accepted(answer)
         if answer.content_type == "application/json":
             fault = json.loads(await answer.read())["error"]

@@ -116,6 +116,7 @@ class Kimi(Site):
         answer="**/kimi.gateway.chat.v1.ChatService/Chat",
         reader=KimiReader,
         fresh="/?chat_enter_method=new_chat",
+        conversation="/chat/{id}",
         upload="**" + UPLOAD,
         renews=True,
     )
@@ -208,10 +209,7 @@ class Kimi(Site):
         default = next(spec.key for spec in self.models if spec.default)
         if turn.search or turn.thinking or turn.agent or turn.model not in ("", default):
             raise BadRequest("Kimi's screen driver can only use the default model, without search or thinking.")
-        if turn.conversation is not None:
-            await tab.goto(f"/chat/{turn.conversation.id}")
-        else:
-            await super().prepare(tab, turn)
+        await super().prepare(tab, turn)
 
     async def upload(self, tab: Tab, attachment: Attachment) -> FileRef:
         """Upload, then wait until the site has read the file (section 7)."""
@@ -234,5 +232,7 @@ class Kimi(Site):
         return progress.progresses[0].status
 
     async def delete(self, tab: Tab, conversation: str) -> None:
-        """DeleteChat (section 8)."""
-        parsed(Answered, await self._unary(tab, DELETE, {"chatId": conversation}))
+        """DeleteChat (section 8); one that is gone already is no error."""
+        reply = await self._unary(tab, DELETE, {"chatId": conversation})
+        if reply.status != 404:
+            parsed(Answered, reply)

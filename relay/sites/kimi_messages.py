@@ -11,7 +11,7 @@ from pydantic.alias_generators import to_camel
 from relay.browser.answer import status_error
 from relay.browser.tab import Response
 from relay.chat.events import Event, Finished, Progress, Reasoning, Started, Text, Turned
-from relay.errors import CutAnswer, LoginNeeded, RateLimited, RelayError, SiteChanged, SiteError
+from relay.errors import ConversationNotFound, CutAnswer, LoginNeeded, RateLimited, RelayError, SiteChanged, SiteError
 from relay.sites.base import Reader
 from relay.wire.connect import ConnectDecoder, Envelope, is_end
 
@@ -141,7 +141,9 @@ def site_error(fault: Fault, *, refused: bool) -> RelayError:
             return LoginNeeded(f"Kimi refuses the login: {fault.message}", refused=refused)
         case "resource_exhausted":
             return RateLimited(f"Kimi limits this account: {fault.message}", refused=refused)
-        case "invalid_argument" | "not_found":
+        case "not_found":
+            return ConversationNotFound(f"Kimi does not know the conversation: {fault.message}", refused=refused)
+        case "invalid_argument":
             return SiteChanged("a request that Kimi takes", f"{fault.code}: {fault.message}")
         case _:
             return SiteError(f"Kimi reports an error ({fault.code or 'no code'}): {fault.message}")

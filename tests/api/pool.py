@@ -31,6 +31,7 @@ from relay.errors import (
     SiteUnavailable,
 )
 from relay.pool.face import AccountStatus, Offer, PoolStatus
+from relay.pool.measures import Measures
 
 Script = Callable[["ScriptedChat"], AsyncIterator[Event]]
 PIECES = ("Hello", ", ", "wörld", " 你好", " 🙂", '\n```py\nprint("x")\n```\n')
@@ -163,6 +164,7 @@ class ScriptedChat:
         self.cancelled = threading.Event()
         self.started = threading.Event()
         self.ended = threading.Event()
+        self.heard: str | None = None
         self._script = script
         self._stop = asyncio.Event()
 
@@ -181,6 +183,9 @@ class ScriptedChat:
     def note(self) -> str:
         return "waiting\nfor a tab"
 
+    def delivered(self, text: str) -> None:
+        self.heard = text
+
     async def cancel(self) -> None:
         self._stop.set()
         self.cancelled.set()
@@ -193,6 +198,8 @@ class ScriptedPool:
         self.chats: list[ScriptedChat] = []
         self.submitted = threading.Event()
         self.ready = True
+        self.broken = False
+        self.measures = Measures(self.status, lambda: 0)
 
     @property
     def last(self) -> ScriptedChat:
@@ -217,4 +224,9 @@ class ScriptedPool:
         return [*demo, kimi] if everything else demo
 
     def status(self) -> PoolStatus:
+        if self.broken:
+            raise ZeroDivisionError("a fault of ours with secret=hunter2")
         return PoolStatus(self.ready, 0, 0, "chromium", [AccountStatus("demo", "default", "ready")])
+
+    async def metrics(self) -> bytes:
+        return await self.measures.exposition()

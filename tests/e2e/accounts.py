@@ -26,9 +26,9 @@ def write(home: Path, site: str, account: str, state: dict[str, Any] | None, *, 
     return folder
 
 
-def demo(home: Path, address: str, secret: str, account: str = "demo") -> Path:
-    """An account at a demo site that has this secret."""
-    name, value = session_cookie(secret, "demo")
+def demo(home: Path, address: str, secret: str, account: str = "demo", *, user: str = "demo") -> Path:
+    """An account at a demo site that has this secret and this user."""
+    name, value = session_cookie(secret, user)
     cookie = {
         "name": name,
         "value": value,

@@ -54,6 +54,11 @@ class Process:
             self._more.notify_all()
 
     @property
+    def pid(self) -> int:
+        """The root of its process tree."""
+        return self._process.pid
+
+    @property
     def output(self) -> str:
         """What it has said so far."""
         with self._more:
@@ -139,7 +144,7 @@ class RelayServer:
             # The first check of each login uses a tab: it must not meet what a test sets up.
             for folder in sorted((self.home / "browser_profiles").glob("*/*")):
                 name = re.escape(f"{folder.parent.name}/{folder.name}")
-                self._process.await_output(rf"{name}(: login | could not be checked)")
+                self._process.await_output(rf"{name}(: login | could not be checked|: not checked)")
         except BaseException:
             self._process.end(signal.SIGKILL)
             raise

@@ -58,10 +58,12 @@ class Answer(Strict):
     """The answer: listed ``pieces``; or the prompt itself (``echo``); or ``chars`` characters made from ``seed``.
 
     ``echo`` and ``chars`` are cut in ``count`` pieces, ``gap_ms`` apart; ``reasoning_chars`` come before the text.
+    ``recall`` with ``echo`` repeats every prompt of the conversation, oldest first.
     """
 
     pieces: list[Piece] = Field(default_factory=list)
     echo: bool = False
+    recall: bool = False
     chars: int = 0
     reasoning_chars: int = 0
     count: int = 20

@@ -45,6 +45,8 @@ async def create(request: Request, caller: auth.Caller) -> Response:
     messages = messages_of(body)
     offers = pool.offers(everything=True)
     choice, ignored = choose(body, offers)
+    # Not the request's id: clients may repeat that one.
+    frame = Frame(id=f"chatcmpl-{uuid.uuid4().hex}", created=int(time.time()), model=body.model)
     chat = pool.submit(
         ChatRequest(
             id=request.state.request_id,
@@ -52,10 +54,9 @@ async def create(request: Request, caller: auth.Caller) -> Response:
             messages=messages,
             caller=caller,
             conversation_id=body.conversation_id or None,
+            answer_id=frame.id,
         )
     )
-    # Not the request's id: clients may repeat that one.
-    frame = Frame(id=f"chatcmpl-{uuid.uuid4().hex}", created=int(time.time()), model=body.model)
     wanted = Wanted(
         limits=Limits(
             stop=tuple(body.stop or ()),

@@ -71,6 +71,11 @@ class Answer(Response):
     async def _answer(self, feed: Feed, send: Send) -> None:
         raise NotImplementedError
 
+    def _deliver(self) -> None:
+        """Tell the pool what the client got, before it can ask on: by it the next request is known to continue."""
+        if not self._composer.cut:
+            self._chat.delivered(self._composer.content)
+
     def _usage(self) -> Usage:
         return self._composer.usage(self._wanted.prompt_tokens)
 
@@ -91,6 +96,7 @@ class WholeAnswer(Answer):
         composer = self._composer
         while composer.finish is None:
             composer.feed(await feed.take())
+        self._deliver()
         body = completion(self._frame, composer, self._usage())
         headers = [
             (b"content-type", b"application/json"),
@@ -123,6 +129,7 @@ class StreamedAnswer(Answer):
         except Exception as error:
             await send(_body(self._failure(error), more=False))
         else:
+            self._deliver()
             await send(_body(self._closing(), more=False))
 
     async def _first(self, feed: Feed) -> Sequence[Event]:

@@ -48,6 +48,11 @@ class Chat:
         """Id of the newest message, the only right parent of the next; empty at the start."""
         return self.messages[-1].id if self.messages else ""
 
+    @property
+    def prompts(self) -> str:
+        """All that its user wrote."""
+        return "\n\n".join(message.text for message in self.messages if message.role == "user")
+
 
 @dataclass
 class StoredFile:

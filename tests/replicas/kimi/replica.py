@@ -209,6 +209,7 @@ class Kimi(Replica):
         first = not chat.messages
         frame = frames.Frames(chat)
         question = self._place(request, chat)
+        told = chat.prompts if exchange.scenario.answer.recall else request.prompt
         await exchange.write(frames.HEARTBEAT)
         if first:
             await exchange.write(frame.chat())
@@ -218,7 +219,7 @@ class Kimi(Replica):
             if any(tool.type == "TOOL_TYPE_SEARCH" for tool in request.tools):
                 # The real shape is unknown (section 5): readers must pass over it.
                 await exchange.write(frame.delta("tool", "web_search"))
-            async for beat in play(exchange, request.prompt):
+            async for beat in play(exchange, told):
                 match beat.kind:
                     case "text":
                         answer.text += beat.text
