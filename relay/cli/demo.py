@@ -15,6 +15,7 @@ from relay.cli.serve import run_forever
 from relay.demo import DemoServer, create_app, session_cookie
 from relay.demo.sessions import LIFETIME_S
 from relay.pool.profiles import Profile, write_private
+from relay.pool.sealing import Keyring
 from relay.settings import Settings
 
 USER = "demo"
@@ -43,7 +44,8 @@ async def _site(settings: Settings) -> AsyncIterator[None]:
 
 def log_in(settings: Settings, address: str, secret: str) -> None:
     """Write the account `demo/demo` as a login would have left it."""
-    profile = Profile("demo", USER, settings.profiles / "demo" / USER)
+    keys = Keyring.of(settings.profile_key)
+    profile = Profile("demo", USER, settings.profiles / "demo" / USER, keys)
     name, value = session_cookie(secret, USER)
     cookie = {
         "name": name,
