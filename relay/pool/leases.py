@@ -21,6 +21,8 @@ from relay.settings import Settings
 DRAIN_S = 2.0
 """How long a page may read on after its answer's end mark before it is used again."""
 QUIET_S = 2.0
+"""An account's state is saved once it was unused for so long."""
+CANCEL_S = 5.0
 TYPICAL_S = 15.0
 """What a chat is taken to last until some have ended."""
 
@@ -180,9 +182,12 @@ class Leases:
         if tasks:
             logger.info("waiting up to {:g} s for {} answers in flight", grace_s, len(tasks))
             await asyncio.wait(tasks, timeout=grace_s)
+        tasks = [chat.task for chat in self.running if chat.task is not None]
         for chat in tuple(self.running):
             chat.end(error)
-            await chat.cancel()
+            chat.stop()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL_S)
 
     async def stop(self) -> None:
         """End what is still done for pages; nothing runs any more."""

@@ -131,9 +131,13 @@ class Pages:
         tab = slot.tab = await slot.context.tab()
         self._on_page("opened", self.site.id)
         slot.opened_at, slot.uses = time.monotonic(), 1
-        if not cached:
-            await tab.disable_cache()
-        await self.site.open(tab)
+        try:
+            if not cached:
+                await tab.disable_cache()
+            await self.site.open(tab)
+        except BaseException:  # also where the client left meanwhile: half a page serves nobody
+            await self._close(slot)
+            raise
         return tab
 
     async def drop(self, slot: Slot) -> None:
