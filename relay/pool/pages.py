@@ -179,10 +179,10 @@ class Pages:
                 self._saved, self.stamp = state, self.profile.stamp()
         except BrowserFault as error:
             logger.debug("{}/{}: state not saved: {}", self.profile.site, self.profile.account, error)
-        except OSError as error:
+        except (OSError, BadRequest) as error:
             self._unsaved = True
             logger.error(
-                "{}/{}: the login could not be saved ({}). Free some disk space; it is tried again after a chat.",
+                "{}/{}: the login could not be saved ({}). It is tried again after a chat.",
                 self.profile.site,
                 self.profile.account,
                 error,

@@ -8,6 +8,7 @@ change. Times are wall-clock Unix seconds, since they must mean something after 
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 import time
 from collections import deque
@@ -315,7 +316,7 @@ class Store:
 def _touch(file: Path) -> None:
     """Create the file before SQLite does: what SQLite puts beside it takes over its rights."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    file.touch(mode=0o600)
+    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))  # what forbids it is told before a thread is started
     file.chmod(0o600)
 
 
