@@ -26,6 +26,7 @@ _SECRETS = (
     (re.compile(r"\b(?:sk|rk|hf)[-_][\w-]{8,}"), "[hidden]"),
 )
 _MAX_LINE_CHARS = 4000
+_DRIVER_GONE = "Connection closed while reading from the driver"
 
 
 def configure(level: str = "INFO", *, debug: bool = False, sink: TextIO | None = None) -> None:
@@ -85,4 +86,6 @@ class _Intercept(logging.Handler):
 
         known = record.levelname in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
         level = record.levelname if known else record.levelno
+        if record.name == "asyncio" and _DRIVER_GONE in record.getMessage():
+            level = "DEBUG"  # Playwright's own futures; we are told of the death by other ways, and act on it
         logger.patch(named).opt(exception=record.exc_info).log(level, "{}", record.getMessage())

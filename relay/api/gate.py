@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterable, Mapping
 
 from loguru import logger
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -52,6 +53,8 @@ class Gate:
         with logger.contextualize(request_id=request_id):
             try:
                 await self._pass(scope, headers, receive, visit)
+            except ClientDisconnect:
+                logger.debug("the client left before its request was whole")
             except Exception as error:
                 logger.opt(exception=error).error("{} {} failed", scope["method"], scope["path"][:200])
                 if not visit.status:

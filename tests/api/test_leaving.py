@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from urllib.parse import urlsplit
 
 import pytest
+from loguru import logger
 
 from tests.api.conftest import Served
 from tests.api.raw import CHAT, body
@@ -58,3 +60,25 @@ def test_the_next_request_works(relay: Served) -> None:
     send(relay, "demo/silent", stream=True).close()
     with relay.client() as http:
         assert http.post(CHAT, json=body()).status_code == 200
+
+
+def test_before_the_request_is_whole(relay: Served) -> None:
+    lines: list[str] = []
+    answered = threading.Event()
+
+    def note(line: str) -> None:
+        lines.append(line)
+        if " 499 " in line:
+            answered.set()
+
+    sink = logger.add(note, level="INFO", format="{level} {message}")
+    try:
+        address = urlsplit(relay.url)
+        connection = socket.create_connection((address.hostname or "", address.port or 0), timeout=10)
+        head = f"POST {CHAT} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: 1000\r\n\r\n"
+        connection.sendall(head.encode() + b'{"model": ')
+        connection.close()
+        assert answered.wait(10), "logged as a client that left"
+    finally:
+        logger.remove(sink)
+    assert not [line for line in lines if line.startswith("ERROR")]

@@ -38,6 +38,12 @@ def test_standard_logging_comes_in(lines: io.StringIO) -> None:
     logging.getLogger("playwright").warning("a %s", "warning")
     assert re.search(r"ERROR +- uvicorn.error something of uvicorn", lines.getvalue())
     assert "a warning" in lines.getvalue()
+    logging.getLogger("asyncio").error(
+        "Future exception was never retrieved: Connection closed while reading from the driver"
+    )
+    logging.getLogger("asyncio").error("Task exception was never retrieved")
+    assert "reading from the driver" not in lines.getvalue(), "the relay says itself that the browser is gone"
+    assert "Task exception was never retrieved" in lines.getvalue()
 
 
 @pytest.mark.parametrize(
