@@ -25,7 +25,7 @@ ARGUMENTS = (
     "--no-first-run",
     "--disable-component-update",
     "--disable-sync",
-    # One process and one hop fewer for every chunk: first tokens come a fifth sooner, and some 25 MiB are saved.
+    # One process and one hop fewer for every chunk.
     "--enable-features=NetworkServiceInProcess2",
 )
 """No calls but to the sites; nothing here hides that the browser is driven."""

@@ -98,14 +98,17 @@ class Tab:
         gone = [world.lost(context) for world in self._worlds.values()]
         if context in (None, self._main_context):
             self._main_context = None
-        away = CutAnswer("The page navigated away in the middle of the answer. Send the request again.")
         if any(gone):
-            for call in tuple(self.calls.values()):
-                call.fail(away)
-            for observer in self.observers.values():
-                observer.finish(away)
+            self._cut()
         if context is None:
-            self._tap.interrupt(away)
+            self._tap.interrupt(_away())
+
+    def _cut(self) -> None:
+        """What runs in the page ends: its document goes."""
+        for call in tuple(self.calls.values()):
+            call.fail(_away())
+        for observer in self.observers.values():
+            observer.finish(_away())
 
     def _on_message(self, message: str) -> None:
         nonce, kind, payload = message[:16], message[16:17], message[17:]
@@ -145,6 +148,11 @@ class Tab:
         """Load an address and wait for its document. Raises SiteUnavailable, BrowserFault."""
         self.check()
         target = urljoin(self.url, url) if self.url.startswith("http") else url
+        # By the debug socket the end of the old document may be told after Playwright has told of the new one: nothing
+        # may take the old one's context for the new one's.
+        self._cut()
+        for world in self._worlds.values():
+            world.lost()
         try:
             await self.page.goto(target, wait_until="domcontentloaded", timeout=timeout_s * 1000)
         except PlaywrightTimeout:
@@ -252,6 +260,10 @@ class Tab:
             await asyncio.wait_for(self.page.close(), 10)
         except (PlaywrightError, TimeoutError) as error:
             logger.debug("page not closed cleanly: {}", error)
+
+
+def _away() -> CutAnswer:
+    return CutAnswer("The page navigated away in the middle of the answer. Send the request again.")
 
 
 _background: set[asyncio.Task[None]] = set()

@@ -72,6 +72,8 @@ class Account:
     running: int = 0
     cooling: dict[str, Cooling] = field(default_factory=dict)
     """By model; the empty one stands for all."""
+    damaged: bool = False
+    """Broken by its state file alone: a new one mends it."""
     checked_at: float = -math.inf
     """When its login was last proved or disproved (monotonic seconds)."""
 
@@ -110,7 +112,7 @@ class Account:
             file = None
             broken.append(error.message)
         chosen = {name: value for name, value in options.items() if value}
-        pages = Pages(profile, site, browsers, chosen, lambda why: account.park(State.BROKEN, why), on_page)
+        pages = Pages(profile, site, browsers, chosen, lambda why: account.spoil(why), on_page)
         account = cls(profile, site, limit, pages, pace, store, lock, models=tuple(site.models), label=profile.account)
         if broken:
             account.park(State.BROKEN, broken[0])
@@ -156,6 +158,11 @@ class Account:
         if self.state is not state:
             logger.warning("{} is now {}: {}", self.name, state.value, why)
         self._become(state, why)
+
+    def spoil(self, why: str) -> None:
+        """Its state file cannot be used."""
+        self.damaged = True
+        self.park(State.BROKEN, why)
 
     def _become(self, state: State, why: str = "") -> None:
         if (state, why) != (self.state, self.why) and (state in KEPT or self.state in KEPT):
@@ -207,9 +214,10 @@ class Account:
 
     def notice_login(self) -> None:
         """A state file that someone wrote since (a new login, a restored copy) puts a parked account back to work."""
-        parked = self.state in (State.LOGIN_NEEDED, State.CHALLENGED, State.BROKEN)
+        parked = self.state in KEPT or (self.state is State.BROKEN and self.damaged)
         if parked and self.profile.stamp() != self.pages.stamp:
             logger.info("{} has a new state file; trying it", self.name)
+            self.damaged = False
             self.pages.forget_login()
             self._become(State.NEW)
 

@@ -309,10 +309,12 @@ class Dispatcher:
 
     def _turn_away(self, able: dict[str, list[Account]]) -> None:
         """End the requests that no account may serve any more."""
+        names = {group: {account.name for account in accounts} for group, accounts in able.items()}
         for chat in tuple(self._queue.values()):
-            names = {account.name for account in able.get(chat.waiting.group, ())} - chat.waiting.avoid
-            held = chat.hold.match is not None and chat.hold.match.explicit
-            if not names or (held and chat.waiting.prefers not in names):
+            waiting = chat.waiting
+            mine = names.get(waiting.group, set())
+            mine = mine - waiting.avoid if waiting.avoid else mine
+            if not mine or (waiting.patience == math.inf and waiting.prefers not in mine):
                 self._leave(chat, chat.refused or self._why_not(chat))
 
     def _why_not(self, chat: PooledChat) -> RelayError:

@@ -57,7 +57,6 @@ class Pages:
         self.slots: dict[str, Slot] = {}
         """Every page that is open, being opened or being closed by us."""
         self.stamp = profile.stamp()
-        self.saving: asyncio.TimerHandle | None = None
         self._options = dict(options)
         self._on_damaged = on_damaged
         self._on_page = on_page
