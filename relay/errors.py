@@ -8,12 +8,15 @@
     ├── Forbidden             403 (foreign Origin or Host)
     ├── UnknownModel          404 model_not_found
     ├── ConversationNotFound  404 conversation_not_found
+    ├── AccountNotFound       404 account_not_found
+    ├── LoginGone             404 login_gone
     ├── TooLarge              413 request_too_large
     ├── RateLimited           429 rate_limit_exceeded
     │   └── QueueFull         429 queue_full
     ├── NoAccount             503 no_account_available
     │   ├── LoginNeeded       503 login_needed
-    │   └── ChallengeNeeded   503 challenge_needed
+    │   ├── ChallengeNeeded   503 challenge_needed
+    │   └── AccountBanned     503 account_banned
     ├── SiteClosed            503 site_closed
     ├── SiteUnavailable       502 site_unavailable
     │   ├── SiteError         502 site_error (the site itself reported a failure)
@@ -101,6 +104,18 @@ class ConversationNotFound(RelayError):
     status, type, code = 404, "invalid_request_error", "conversation_not_found"
 
 
+class AccountNotFound(RelayError):
+    """There is no account of that name."""
+
+    status, type, code = 404, "invalid_request_error", "account_not_found"
+
+
+class LoginGone(RelayError):
+    """A remote login's address that is used up, expired, or never was one."""
+
+    status, type, code = 404, "invalid_request_error", "login_gone"
+
+
 class TooLarge(RelayError):
     """The request body or a file is too big."""
 
@@ -138,6 +153,12 @@ class ChallengeNeeded(NoAccount):
     """The site shows a challenge that only the owner may solve."""
 
     code = "challenge_needed"
+
+
+class AccountBanned(NoAccount):
+    """The site has closed or muted the account: its owner must settle that with the site."""
+
+    code = "account_banned"
 
 
 class SiteClosed(RelayError):

@@ -70,6 +70,20 @@ class KeeperSettings(Group):
     )
 
 
+class PassthroughSettings(Group):
+    """Contexts made from the site tokens that callers bring."""
+
+    keep_s: Clock = Field(900, description="seconds that an unused one is kept warm")
+    max_accounts: int = Field(100, ge=1, le=10_000, description="kept at once; the least recently used idle one goes")
+
+
+class LoginSettings(Group):
+    """Logging in, in a window or from afar."""
+
+    open_within_s: Clock = Field(600, description="seconds in which a remote login's address must be opened")
+    idle_s: Clock = Field(900, description="seconds without a viewer after which a remote login ends")
+
+
 class Clocks(Group):
     """The three clocks of an answer, in seconds."""
 
@@ -136,7 +150,16 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[list[str] | None, NoDecode] = Field(
         None, description="Host names to answer to beside loopback and IP addresses; * = any (so beyond loopback)"
     )
+    admin_password: SecretStr | None = Field(
+        None, description="of the admin page; made at the first start and printed once when unset"
+    )
     token_passthrough: bool | None = Field(None, description="take site tokens as Bearer; true on loopback")
+    public_url: str = Field(
+        "", description="address by which people reach this server, for login addresses in messages; its own when unset"
+    )
+    notify: Annotated[list[SecretStr], NoDecode] = Field(
+        [], description="addresses told when an account needs its owner, by commas: see docs/notices.md"
+    )
     profile_key: Annotated[list[SecretStr], NoDecode] = Field(
         [], description="comma-separated passphrases for account state at rest: the first encrypts, any decrypts"
     )
@@ -162,11 +185,13 @@ class Settings(BaseSettings):
     browser: BrowserSettings = BrowserSettings()
     queue: QueueSettings = QueueSettings()
     keeper: KeeperSettings = KeeperSettings()
+    passthrough: PassthroughSettings = PassthroughSettings()
+    login: LoginSettings = LoginSettings()
     clocks: Clocks = Clocks()
     sites: dict[str, SiteSettings] = {}
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="log level")
 
-    @field_validator("api_keys", "profile_key", "cors_origins", "allowed_hosts", mode="before")
+    @field_validator("api_keys", "profile_key", "notify", "cors_origins", "allowed_hosts", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return split_list(value)
@@ -185,6 +210,18 @@ class Settings(BaseSettings):
     def is_loopback(self) -> bool:
         """Whether the server listens on loopback only."""
         return self.host in {"127.0.0.1", "::1", "localhost"}
+
+    @property
+    def address(self) -> str:
+        """Where people reach the server, without a slash at its end; empty where only the running server knows."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        return f"http://{self.host}:{self.port}" if self.is_loopback and self.port else ""
+
+    @property
+    def passes_tokens(self) -> bool:
+        """Whether a Bearer in the shape of a site's token is taken for one."""
+        return self.is_loopback if self.token_passthrough is None else self.token_passthrough
 
     @property
     def lacks_key(self) -> bool:

@@ -14,8 +14,9 @@ from platformdirs import user_state_path
 from relay.cli.serve import run_forever
 from relay.demo import DemoServer, create_app, session_cookie
 from relay.demo.sessions import LIFETIME_S
-from relay.pool.profiles import Profile, write_private
+from relay.pool.profiles import Profile
 from relay.pool.sealing import Keyring
+from relay.private import write_private
 from relay.settings import Settings
 
 USER = "demo"

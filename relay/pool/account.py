@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -11,16 +12,24 @@ from enum import Enum
 from loguru import logger
 
 from relay.browser.tab import Tab
-from relay.errors import ChallengeNeeded, LoginNeeded, NoAccount, RateLimited, RelayError
+from relay.errors import (
+    AccountBanned,
+    ChallengeNeeded,
+    LoginNeeded,
+    NoAccount,
+    RateLimited,
+    RelayError,
+    SiteUnavailable,
+)
 from relay.pool.assign import Room
 from relay.pool.browsers import Browsers
-from relay.pool.face import AccountStatus
+from relay.pool.face import OWNER_NEEDED, AccountStatus
 from relay.pool.locks import AccountLock
 from relay.pool.measures import PageEvent
 from relay.pool.pacing import Limits, Pace, backoff_s
 from relay.pool.pages import Pages
 from relay.pool.profiles import Profile
-from relay.pool.store import Store
+from relay.pool.store import AccountRow, Store
 from relay.settings import Settings
 from relay.sites.base import Login, LoginState, ModelSpec, Site, SiteConfig
 from relay.sites.registry import site_class
@@ -40,8 +49,11 @@ class State(Enum):
     DISABLED = "disabled"
 
 
-KEPT = {State.LOGIN_NEEDED, State.CHALLENGED}
-"""States that outlive a restart; the others are found anew."""
+KEPT = {"expired", "guest", "challenge", "banned", "parked"}
+"""Reasons (`face.REASONS`) that outlive a restart; the others are found anew."""
+SITE_FAILURES = 3
+"""Times in a row that the site could not be reached, after which the account rests."""
+FIRST_SITE_REST_S, LONGEST_SITE_REST_S = 5.0, 120.0
 
 
 @dataclass(slots=True)
@@ -51,6 +63,8 @@ class Cooling:
     until: float
     why: str
     failures: int = 1
+    site_down: bool = False
+    """The site could not be reached: no limit of the account's."""
 
 
 @dataclass(eq=False)
@@ -65,8 +79,18 @@ class Account:
     store: Store
     lock: AccountLock
     """Held while we have the account."""
+    login_hint: str = ""
+    """How its owner logs in again."""
+    on_parked: Callable[[AccountStatus], None] = lambda _: None
+    """Told once of each time that it comes to need its owner."""
     state: State = State.NEW
     why: str = ""
+    reason: str = ""
+    """One of `face.REASONS` while it is out of service."""
+    since: float = 0.0
+    """When that began (Unix seconds)."""
+    lent_at: float | None = None
+    """Since when a login has it (monotonic seconds)."""
     label: str = ""
     models: tuple[ModelSpec, ...] = ()
     running: int = 0
@@ -76,6 +100,9 @@ class Account:
     """Broken by its state file alone: a new one mends it."""
     checked_at: float = -math.inf
     """When its login was last proved or disproved (monotonic seconds)."""
+    site_failures: int = 0
+    """Times in a row that the site could not be reached."""
+    _left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __repr__(self) -> str:
         return f"<Account {self.name} {self.state.value} running={self.running}/{self.limit} {self.pages}>"
@@ -88,10 +115,11 @@ class Account:
         browsers: Browsers,
         store: Store,
         on_page: Callable[[PageEvent, str], None],
+        on_parked: Callable[[AccountStatus], None] = lambda _: None,
     ) -> Account:
         """The account of a profile folder; a damaged one is kept, broken, with the reason."""
         kind = site_class(profile.site)
-        broken: list[str] = []
+        broken: list[tuple[str, str]] = []
         limit, pace, config = kind.concurrency, Pace(Limits()), SiteConfig(profile.account)
         options: dict[str, object] = {}
         lock = profile.lock()
@@ -106,18 +134,20 @@ class Account:
                 options["proxy"] = {"server": file.proxy}
             site = kind(config)
             if kind.needs_base_url and not file.base_url:
-                broken.append(f"{profile.folder / 'account.toml'} names no base_url")
+                broken.append((f"{profile.folder / 'account.toml'} names no base_url", "damaged"))
         except RelayError as error:
             site = kind(SiteConfig(profile.account, overlays=settings.home / "sites"))
             file = None
-            broken.append(error.message)
+            broken.append((error.message, "elsewhere" if isinstance(error, NoAccount) else "damaged"))
         chosen = {name: value for name, value in options.items() if value}
         pages = Pages(profile, site, browsers, chosen, lambda why: account.spoil(why), on_page)
         account = cls(profile, site, limit, pages, pace, store, lock, models=tuple(site.models), label=profile.account)
+        account.login_hint = _login_hint(account, settings.address)
+        account.on_parked = on_parked
         if broken:
-            account.park(State.BROKEN, broken[0])
+            account.park(State.BROKEN, *broken[0])
         elif file is not None and file.disabled:
-            account.park(State.DISABLED, "disabled in account.toml")
+            account.park(State.DISABLED, "disabled in account.toml", "disabled")
         return account
 
     @property
@@ -129,21 +159,28 @@ class Account:
 
     def refusal(self, model: str) -> RelayError | None:
         """Why the account may not take a chat with this model at all, or None. (Being busy is no refusal.)"""
+        if self.lent_at is not None:
+            return NoAccount(f"{self.name} is being logged in to by its owner.")
         match self.state:
             case State.LOGIN_NEEDED:
-                return LoginNeeded(f"{self.name} must log in again: {self.why}")
+                return LoginNeeded(f"{self.name} must log in again: {self.why} {self.login_hint}")
             case State.CHALLENGED:
-                return ChallengeNeeded(f"{self.name} faces a challenge that only its owner may solve: {self.why}")
+                return ChallengeNeeded(
+                    f"{self.name} faces a challenge that only its owner may solve: {self.why} {self.login_hint}"
+                )
+            case State.BROKEN if self.reason == "banned":
+                return AccountBanned(f"The site has closed or muted {self.name}: {self.why}")
             case State.BROKEN | State.DISABLED:
                 return NoAccount(f"{self.name} is {self.state.value}: {self.why}")
         now = time.monotonic()
         for about in {"", model}:
             cooling = self.cooling.get(about)
             if cooling is not None and cooling.until > now:
+                retry_after_s = math.ceil(cooling.until - now)
+                if cooling.site_down:
+                    return SiteUnavailable(f"{self.name} rests: {cooling.why}", retry_after_s=retry_after_s)
                 what = "this model" if about else "all chats"
-                return RateLimited(
-                    f"{self.name} rests from {what}: {cooling.why}", retry_after_s=math.ceil(cooling.until - now)
-                )
+                return RateLimited(f"{self.name} rests from {what}: {cooling.why}", retry_after_s=retry_after_s)
         return None
 
     def room(self, now: float) -> Room:
@@ -153,21 +190,34 @@ class Account:
 
     # what happens to it
 
-    def park(self, state: State, why: str) -> None:
-        """Take the account out of service until its owner acts."""
-        if self.state is not state:
+    def park(self, state: State, why: str, reason: str) -> None:
+        """Take the account out of service until its owner acts; `reason` is one of `face.REASONS`."""
+        why = why.rstrip(". ") + "." if why else ""
+        came = (self.state, self.reason) != (state, reason)
+        self._become(state, why, reason)
+        if came:
             logger.warning("{} is now {}: {}", self.name, state.value, why)
-        self._become(state, why)
+            if reason in OWNER_NEEDED:
+                self.on_parked(self.status())
 
     def spoil(self, why: str) -> None:
         """Its state file cannot be used."""
         self.damaged = True
-        self.park(State.BROKEN, why)
+        self.park(State.BROKEN, why, "damaged")
 
-    def _become(self, state: State, why: str = "") -> None:
-        if (state, why) != (self.state, self.why) and (state in KEPT or self.state in KEPT):
-            self.store.save_account(self.name, state.value, why)
-        self.state, self.why = state, why
+    def unpark(self) -> None:
+        """Its owner has acted: it may take a chat again, which is its proof."""
+        self.damaged = False
+        self._become(State.NEW)
+
+    def _become(self, state: State, why: str = "", reason: str = "") -> None:
+        if (state, why, reason) == (self.state, self.why, self.reason):
+            return
+        if reason in KEPT or self.reason in KEPT:
+            self.store.save_account(self.name, state.value, why, reason)
+        if reason != self.reason:
+            self.since = time.time()
+        self.state, self.why, self.reason = state, why, reason
 
     def started(self, model: str) -> None:
         """A chat begins: the pace counts it."""
@@ -176,9 +226,22 @@ class Account:
         if self.pace.horizon_s:
             self.store.add_start(self.name, model, time.time())
 
+    def ended(self) -> None:
+        """A chat or a chore has given its place back."""
+        self.running -= 1
+        if not self.running:
+            self._left.set()
+
+    async def drained(self) -> None:
+        """Wait until nothing runs on it; who calls keeps new chats away."""
+        while self.running:
+            self._left.clear()
+            await self._left.wait()
+
     def proved(self, model: str) -> None:
         """An answer is the best proof of a login, and that a limit is over."""
         self.checked_at = time.monotonic()
+        self.site_failures = 0
         if self.state is State.NEW:
             self._become(State.READY)
         for about in {"", model} & self.cooling.keys():
@@ -195,60 +258,93 @@ class Account:
         self.store.save_cooldown(self.name, model, time.time() + rest_s, error.message, failures)
         logger.info("{} rests from {} for {:.0f} s", self.name, model or "all models", rest_s)
 
+    def missed_site(self, error: SiteUnavailable) -> None:
+        """The site could not be reached, or says that it is down: after a few times it is left alone for a while."""
+        self.site_failures += 1
+        if self.site_failures >= SITE_FAILURES:
+            rest_s = error.retry_after_s or FIRST_SITE_REST_S * 2 ** (self.site_failures - SITE_FAILURES)
+            rest_s = min(rest_s, LONGEST_SITE_REST_S)
+            self.cooling[""] = Cooling(time.monotonic() + rest_s, error.message, self.site_failures, site_down=True)
+            logger.warning("{} rests for {:.0f} s: {}", self.name, rest_s, error.message)
+
     def restore(
         self,
-        parked: tuple[str, str, float] | None,
+        parked: AccountRow | None,
         coolings: Mapping[str, tuple[float, str, int]],
         starts: list[tuple[str, float]],
     ) -> None:
-        """Take up what the last run knew: (state, why, since), cool-downs by model and starts, in Unix seconds."""
+        """Take up what the last run knew: its state, cool-downs by model and starts, in Unix seconds."""
         ahead = time.monotonic() - time.time()
         for model, (until, why, failures) in coolings.items():
             self.cooling[model] = Cooling(min(until + ahead, time.monotonic() + LONGEST_REST_S), why, failures)
         self.pace.restore([(model, at + ahead) for model, at in starts], time.monotonic())
-        if parked is not None and self.state is State.NEW:
-            state, why, since = parked
-            newer = self.pages.stamp > since * 1e9  # someone wrote a login while we were down
-            if not newer and state in {one.value for one in KEPT}:
-                self.state, self.why = State(state), why
+        if parked is not None and self.state is State.NEW and parked.reason in KEPT:
+            newer = self.pages.stamp > parked.since * 1e9  # someone wrote a login while we were down
+            if not newer or parked.reason == "parked":
+                self.state, self.why, self.reason = State(parked.state), parked.why, parked.reason
+                self.since = parked.since
 
     def notice_login(self) -> None:
         """A state file that someone wrote since (a new login, a restored copy) puts a parked account back to work."""
-        parked = self.state in KEPT or (self.state is State.BROKEN and self.damaged)
-        if parked and self.profile.stamp() != self.pages.stamp:
+        parked = self.reason in KEPT - {"parked"} or (self.state is State.BROKEN and self.damaged)
+        if parked and self.lent_at is None and self.profile.stamp() != self.pages.stamp:
             logger.info("{} has a new state file; trying it", self.name)
-            self.damaged = False
             self.pages.forget_login()
-            self._become(State.NEW)
+            self.unpark()
 
     async def check(self, tab: Tab) -> Login:
         """Ask the site about the login and take the state that follows. Raises what kept the site from telling."""
-        login = await self.site.probe(tab)
+        try:
+            login = await self.site.probe(tab)
+        except SiteUnavailable as error:
+            self.missed_site(error)
+            raise
         self.checked_at = time.monotonic()
+        self.site_failures = 0
         match login.state:
             case LoginState.LIVE:
                 self._become(State.READY)
                 self.label = login.label or self.label
             case LoginState.CHALLENGED:
-                self.park(State.CHALLENGED, login.detail or "the site shows a challenge")
+                self.park(State.CHALLENGED, login.detail or "the site shows a challenge", "challenge")
             case LoginState.GUEST:
-                self.park(State.LOGIN_NEEDED, login.detail or "the site treats it as a guest")
+                self.park(State.LOGIN_NEEDED, login.detail or "the site treats it as a guest", "guest")
             case LoginState.DEAD:
-                self.park(State.LOGIN_NEEDED, login.detail or "the login has expired")
+                self.park(State.LOGIN_NEEDED, login.detail or "the login has expired", "expired")
+            case LoginState.BANNED:
+                self.park(State.BROKEN, login.detail or "the site says so", "banned")
         return login
 
     def status(self) -> AccountStatus:
         """For `/health` and the tables."""
         shown = "busy" if self.running and self.state is State.READY else self.state.value
         now = time.monotonic()
+        resting = {model: cooling for model, cooling in self.cooling.items() if cooling.until > now}
         rests = [
             f"{model or 'all models'}, {math.ceil(cooling.until - now)} s more: {cooling.why}"
-            for model, cooling in self.cooling.items()
-            if cooling.until > now
+            for model, cooling in resting.items()
         ]
-        if rests and self.state in (State.READY, State.NEW):
+        why, reason, until = self.why or "; ".join(rests), self.reason, None
+        if self.lent_at is not None:
+            reason, why = "lent", "its owner is logging in"
+        elif rests and self.state in (State.READY, State.NEW):
             shown = "cooling"
-        why = self.why or "; ".join(rests)
+            reason = "site_down" if any(cooling.site_down for cooling in resting.values()) else "rate_limited"
+            until = time.time() + min(cooling.until for cooling in resting.values()) - now
         return AccountStatus(
-            self.profile.site, self.profile.account, shown, why, self.label, self.running, len(self.pages.slots)
+            self.profile.site,
+            self.profile.account,
+            shown,
+            why,
+            self.label,
+            self.running,
+            len(self.pages.slots),
+            reason,
+            until,
+            self.since if self.reason else None,
         )
+
+
+def _login_hint(account: Account, address: str) -> str:
+    at = f", or at {address}/admin" if address else ""
+    return f"`relay login {account.profile.site} --account {account.profile.account}`{at}."

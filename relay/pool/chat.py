@@ -41,8 +41,6 @@ class PooledChat:
         self.stop: Callable[[], None] = lambda: None
         self.task: asyncio.Task[None] | None = None
         self.expiry: asyncio.TimerHandle | None = None
-        self._submitted = time.perf_counter()
-        self._leased: float | None = None
         self._events: deque[Event] = deque()
         self._end: RelayError | bool = False
         self._wake: asyncio.Future[None] | None = None
@@ -54,7 +52,7 @@ class PooledChat:
     @property
     def queue_ms(self) -> float:
         """Milliseconds waited for a page."""
-        return ((self._leased or time.perf_counter()) - self._submitted) * 1000
+        return ((self.steps.leased or time.perf_counter()) - self.steps.submitted) * 1000
 
     @property
     def ended(self) -> bool:
@@ -69,7 +67,6 @@ class PooledChat:
     def lease(self, account: str) -> None:
         """An account was assigned."""
         self.account = account
-        self._leased = time.perf_counter()
         self.steps.mark("leased")
         if self.expiry is not None:
             self.expiry.cancel()

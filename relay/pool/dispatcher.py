@@ -27,8 +27,11 @@ from relay.pool.keeper import Keeper
 from relay.pool.leases import Leases
 from relay.pool.measures import Measures
 from relay.pool.offers import offers_of
+from relay.pool.owner import AccountOwner
 from relay.pool.pages import Slot
-from relay.pool.profiles import discover
+from relay.pool.passthrough import SiteTokens
+from relay.pool.profiles import Profile, discover
+from relay.pool.remote import RemoteLogins
 from relay.pool.sealing import Keyring
 from relay.pool.store import Store
 from relay.settings import Settings
@@ -54,7 +57,12 @@ class Dispatcher:
         self._numbers = itertools.count(1)
         self._wake: asyncio.TimerHandle | None = None
         self._opened = self._stopping = False
-        self.leases = Leases(settings, self.measures, self._again, self._turn)
+        self.leases = Leases(settings, self.measures, self._again, self.turn)
+        keys = Keyring.of(settings.profile_key)
+        self.owner = AccountOwner(self, settings.profiles, keys)
+        self.logins = RemoteLogins(settings, self.owner, self.browsers)
+        self.tokens = SiteTokens(settings)
+        self._keys = keys
 
     def __repr__(self) -> str:
         return f"<Dispatcher waiting={len(self._queue)} {list(self.accounts.values())}>"
@@ -66,19 +74,30 @@ class Dispatcher:
         self.store = await Store.open(self.settings.home / "relay.db")
         self._opened = True
         self.conversations = Conversations(self.store, self.settings.conversations, self.settings.keep_conversations_s)
-        keys = Keyring.of(self.settings.profile_key)
-        for profile in discover(self.settings.profiles, set(SITES), keys):
-            account = Account.load(profile, self.settings, self.browsers, self.store, self.measures.page)
-            self.accounts[account.name] = account
-        self._restore()
+        for profile in discover(self.settings.profiles, set(SITES), self._keys):
+            account = self.load(profile)
+            name, store = account.name, self.store
+            account.restore(store.accounts().get(name), store.cooldowns().get(name, {}), store.starts().get(name, []))
+            self.accounts[name] = account
         await self.browsers.get()
-        keeper = Keeper(self.settings, self.accounts, self.browsers, self.conversations, self.measures, self._borrow)
+        keeper = Keeper(
+            self.settings,
+            self.accounts,
+            self.browsers,
+            self.conversations,
+            self.measures,
+            self._borrow,
+            self.owner.reclaim,
+        )
         self._spawn(keeper.run(), "keeping the accounts")
 
-    def _restore(self) -> None:
-        parked, coolings, starts = self.store.accounts(), self.store.cooldowns(), self.store.starts()
-        for name, account in self.accounts.items():
-            account.restore(parked.get(name), coolings.get(name, {}), starts.get(name, []))
+    def load(self, profile: Profile) -> Account:
+        """The account of a folder, not yet among ours."""
+        return Account.load(profile, self.settings, self.browsers, self.store, self.measures.page)
+
+    def forget(self, account: Account) -> None:
+        """An account was removed: what we know of it goes too. (Its conversations: by the sweep.)"""
+        self.store.forget_account(account.name)
 
     async def drain(self, grace_s: float) -> None:
         """Take no more requests; let answers in flight finish for `grace_s` seconds, then end them and say so."""
@@ -202,7 +221,7 @@ class Dispatcher:
             self._queue = {chat.waiting.id: chat, **self._queue}
         else:
             self._queue[chat.waiting.id] = chat
-        self._turn()
+        self.turn()
 
     def _leave(self, chat: PooledChat, error: RelayError, *, cancelled: bool = False) -> None:
         self._queue.pop(chat.waiting.id, None)
@@ -243,7 +262,7 @@ class Dispatcher:
         site, named, model = group.split("\0")
         return [account for account in self._accounts_of(site, named) if account.refusal(model) is None]
 
-    def _turn(self) -> None:
+    def turn(self) -> None:
         """Decide anew; called on every change."""
         if self._wake is not None:
             self._wake.cancel()
@@ -271,7 +290,7 @@ class Dispatcher:
         ]
         next_at = min((*rested, *([] if when is None else [when])), default=None)
         if next_at is not None:
-            self._wake = asyncio.get_running_loop().call_later(max(0.001, next_at - now), self._turn)
+            self._wake = asyncio.get_running_loop().call_later(max(0.001, next_at - now), self.turn)
 
     def _decide(self, able: dict[str, list[Account]]) -> Decision:
         now = time.monotonic()

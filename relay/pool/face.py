@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 from relay.chat.events import Event
 from relay.chat.request import ChatRequest
@@ -30,8 +30,21 @@ class Offer:
     search: bool = False
     images: bool = False
     files: bool = False
+    token_pattern: str = ""
+    """Regular expression of the site's tokens; empty = it takes none."""
     ready: bool = True
     """Whether an account of the site is configured."""
+
+
+REASONS = (
+    "expired", "guest", "challenge", "banned", "damaged", "parked", "disabled", "elsewhere", "lent", "site_down",
+    "rate_limited",
+)  # fmt: skip
+"""`expired`: the login has died. `guest`: the site treats it as a guest. `banned`: closed or muted by the site.
+`damaged`: its files cannot be used. `parked`: by its owner; `disabled`: in account.toml. `elsewhere`: another process
+has it open. `lent`: its owner is logging in. `site_down`, `rate_limited`: it rests, and comes back by itself."""
+OWNER_NEEDED = ("expired", "guest", "challenge", "banned", "damaged")
+"""Reasons that only the owner can end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +59,17 @@ class AccountStatus:
     label: str = ""
     chats: int = 0
     tabs: int = 0
+    reason: str = ""
+    """Why it takes no chat, as a word: one of REASONS; empty where it may take one."""
+    until: float | None = None
+    """When a rest is over (Unix seconds), where that is known."""
+    since: float | None = None
+    """Since when its owner is needed (Unix seconds)."""
+
+    @property
+    def name(self) -> str:
+        """`<site>/<account>`."""
+        return f"{self.site}/{self.account}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +115,156 @@ class Chat(Protocol):
         ...
 
 
+class Owner(Protocol):
+    """What the owner does with accounts while the relay runs. `name` is `<site>/<account>`.
+
+    Each raises AccountNotFound for one that is not there, BadRequest for a name that cannot be one.
+    """
+
+    async def check(self, name: str) -> AccountStatus:
+        """Ask the site about the login now. Raises what kept the site from telling."""
+        ...
+
+    async def park(self, name: str) -> AccountStatus:
+        """Take it out of service, over restarts too; chats under way end as they would."""
+        ...
+
+    async def resume(self, name: str) -> AccountStatus:
+        """Back to service, rests and parking forgotten; then checked."""
+        ...
+
+    async def take_up(self, name: str) -> AccountStatus:
+        """Load an account whose folder was made or changed since the start."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Drain it, close its pages and remove its folder."""
+        ...
+
+    async def lend(self, name: str) -> None:
+        """Drain it, save it and let another process of the owner open it (a login window): it takes no chat meanwhile.
+
+        Once that process has let go of the account's lock, it comes back by itself; `take_back` is sooner.
+        """
+        ...
+
+    async def take_back(self, name: str) -> AccountStatus:
+        """Open a lent account again, with the state that it has now. Raises NoAccount while it is still open there."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LoginTicket:
+    """A one-time address of a remote login."""
+
+    path: str
+    """On this server: `/login/<secret>`."""
+    expires: float
+    """Unix seconds; until then somebody must have opened it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What the page shows. `mime` is image/jpeg, or image/png (sharp, once nothing moves)."""
+
+    data: bytes
+    mime: str
+    width: int
+    height: int
+    """Of the page in CSS pixels: the coordinates of `Gesture`s."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All but the picture: the windows that are open, and how the login stands."""
+
+    windows: Sequence[str]
+    """Titles (or addresses) of the page and of its popups, in the order in which they opened."""
+    shown: int
+    """Index of the window that is shown."""
+    address: str = ""
+    chooser: Literal["", "one", "many"] = ""
+    """A file chooser waits for files."""
+    state: Literal["waiting", "live", "ended"] = "waiting"
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Gesture:
+    """What the viewer does. Coordinates are CSS pixels of the page; unused fields are as they are here."""
+
+    kind: Literal[
+        "move", "down", "up", "wheel", "touch_start", "touch_move", "touch_end", "key_down", "key_up",
+        "compose", "text", "show", "close_window", "resize", "back", "reload", "files", "cancel_files",
+    ]  # fmt: skip
+    x: float = 0
+    y: float = 0
+    dx: float = 0
+    dy: float = 0
+    button: Literal["none", "left", "middle", "right"] = "none"
+    clicks: int = 0
+    key: str = ""
+    code: str = ""
+    key_code: int = 0
+    modifiers: int = 0
+    """CDP's: 1 Alt, 2 Ctrl, 4 Meta, 8 Shift."""
+    text: str = ""
+    """`text`: typed by an input method or pasted. `compose`: what an input method shows while it composes."""
+    window: int = 0
+    """`show`, `close_window`: which one."""
+    files: Sequence[tuple[str, bytes]] = ()
+
+
+class LoginView(Protocol):
+    """The one viewer's end of a remote login. Iterate for pictures and scenes; leaving stops the casting."""
+
+    def __aiter__(self) -> AsyncIterator[Picture | Scene]:
+        """The newest picture and scene; a slow viewer skips pictures, never scenes."""
+        ...
+
+    async def act(self, gesture: Gesture) -> None:
+        """Do it in the page. A gesture that the page no longer has a place for is dropped."""
+        ...
+
+
+class Logins(Protocol):
+    """Remote logins: the browser of an account shown to its owner."""
+
+    async def open(self, name: str) -> LoginTicket:
+        """Lend the account to a login and make its address. Raises AccountNotFound, NoAccount where it is lent."""
+        ...
+
+    def enter(self, secret: str, viewer: str) -> LoginView:
+        """The view of `/login/<secret>`. The first `viewer` (a cookie's value) has it; Forbidden for any other, and
+        for one more at a time; LoginGone (404) where it is over, expired or never was."""
+        ...
+
+
+class Tokens(Protocol):
+    """Site tokens that callers bring themselves."""
+
+    async def check(self, token: str, site: str) -> bool:
+        """Whether a token lives: asked of the site at most once in ten minutes. Raises what kept it from telling."""
+        ...
+
+
 class Pool(Protocol):
     """In-process by default; several machines may sit behind the same face."""
+
+    @property
+    def owner(self) -> Owner:
+        """What the owner does with accounts."""
+        ...
+
+    @property
+    def logins(self) -> Logins:
+        """Remote logins."""
+        ...
+
+    @property
+    def tokens(self) -> Tokens:
+        """Site tokens of callers."""
+        ...
 
     def submit(self, request: ChatRequest) -> Chat:
         """Queue a request. Raises QueueFull, NoAccount, LoginNeeded, ChallengeNeeded at once where waiting is vain."""

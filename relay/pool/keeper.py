@@ -40,13 +40,16 @@ class Keeper:
         conversations: Conversations,
         measures: Measures,
         borrow: Borrow,
+        reclaim: Callable[[], Coroutine[object, object, None]],
     ) -> None:
+        """`reclaim` takes back accounts whose login window has died."""
         self._settings = settings
         self._accounts = accounts
         self._browsers = browsers
         self._conversations = conversations
         self._measures = measures
         self._borrow = borrow
+        self._reclaim = reclaim
 
     def __repr__(self) -> str:
         return f"<Keeper of {len(self._accounts)} accounts>"
@@ -56,12 +59,12 @@ class Keeper:
         await asyncio.sleep(CHECK_AFTER_S)  # whoever asks at once comes first, and proves the login by an answer
         await self._check_all()
         async with asyncio.TaskGroup() as chores:
-            chores.create_task(self._repeat(self._tidy, lambda: TICK_S))
-            chores.create_task(self._repeat(self._sweep, lambda: self._settings.keeper.delete_gap_s))
+            chores.create_task(self._repeat(self._tidy, TICK_S))
+            chores.create_task(self._repeat(self._sweep, self._settings.keeper.delete_gap_s))
 
-    async def _repeat(self, chore: Callable[[], Coroutine[object, object, None]], gap_s: Callable[[], float]) -> None:
+    async def _repeat(self, chore: Callable[[], Coroutine[object, object, None]], gap_s: float) -> None:
         while True:
-            await asyncio.sleep(gap_s())
+            await asyncio.sleep(gap_s)
             try:
                 await chore()
             except Exception:  # the keeper outlives whatever a chore meets
@@ -108,6 +111,7 @@ class Keeper:
                 dead = slot.tab is None or slot.tab.fault is not None
                 if dead or now - slot.used_at > keeper.idle_page_s:
                     await self._close(account, slot)
+        await self._reclaim()
         await self._stay_in_budget()
         if self._browsers.retire("it is old", older_than_s=keeper.browser_age_s):
             logger.info("accounts move to a new browser as their chats end")
@@ -143,13 +147,9 @@ class Keeper:
             self._browsers.retire(f"it holds {used_mib} MiB of {budget_mib} without a page")
 
     async def _leave_retired(self) -> None:
-        for account in self._accounts.values():
-            if account.pages.outdated and not account.running:
-                account.running += account.limit  # nobody gets in while it moves
-                try:
-                    await account.pages.renew_context()
-                finally:
-                    account.running -= account.limit
+        for account in tuple(self._accounts.values()):
+            if account.pages.outdated and not account.running:  # outdated, it has no room: nobody gets in meanwhile
+                await account.pages.renew_context()
         in_use = {browser for account in self._accounts.values() if (browser := account.pages.browser) is not None}
         await self._browsers.end_retired(in_use)
 

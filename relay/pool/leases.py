@@ -75,7 +75,7 @@ class Leases:
             self.settle(chat)
 
     def _release(self, chat: PooledChat, account: Account, slot: Slot, task: asyncio.Task[None]) -> None:
-        account.running -= 1
+        account.ended()
         self.running.discard(chat)
         error: RelayError | None = chat.failure
         if task.cancelled():
@@ -171,7 +171,7 @@ class Leases:
             if slot.id in account.pages.slots:
                 self._give_back(account, slot)
         finally:
-            account.running -= 1
+            account.ended()
             self._turn()
 
     # the end

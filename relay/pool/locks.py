@@ -56,6 +56,15 @@ class ProcessLock:
         except OSError as error:
             raise BadRequest(f"{self.file} cannot be locked: {error.strerror or error}.") from None
 
+    def free(self) -> bool:
+        """Whether nobody holds the lock now."""
+        try:
+            self.acquire()
+        except RelayError:
+            return False
+        self.release()
+        return True
+
     def release(self) -> None:
         """Give the lock back; nothing happens if it is not held."""
         if self.held:

@@ -5,16 +5,12 @@ With a key the state is `state.json.enc` (sealing.py). What account.toml may say
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import re
-import stat
-import tempfile
-import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +21,11 @@ from relay.pool.account_file import MAX_BYTES, parse_account_file
 from relay.pool.account_file import AccountFile as AccountFile
 from relay.pool.locks import AccountLock
 from relay.pool.sealing import SETTING, Keyring
+from relay.private import leftovers, private_folder, read_private, remove_leftovers, write_private
+from relay.sites.registry import SITES
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 MAX_STATE_BYTES = 256 * 1024 * 1024
-TEMPORARY = re.compile(r"\.(?P<file>.+)\.[a-z0-9_]{8}\.tmp")
-"""What a write that was killed leaves behind."""
-
-_writing = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +55,7 @@ class Profile:
     def settings(self) -> AccountFile:
         """account.toml, validated. Raises BadRequest with file, line and field."""
         file = self.folder / "account.toml"
-        raw = _read(file, MAX_BYTES)
+        raw = read_private(file, MAX_BYTES)
         return AccountFile() if raw is None else parse_account_file(raw, file)
 
     def stamp(self) -> int:
@@ -77,10 +71,10 @@ class Profile:
         Raises BadRequest when the file is damaged, or encrypted and the key is missing or wrong.
         """
         file = self.sealed_file
-        sealed = _read(file, MAX_STATE_BYTES)
+        sealed = read_private(file, MAX_STATE_BYTES)
         if sealed is None:
             file = self.state_file
-            raw = _read(file, MAX_STATE_BYTES)
+            raw = read_private(file, MAX_STATE_BYTES)
         else:
             raw = self._keyring().open(sealed, file)
             if self._has_unused_state():
@@ -95,7 +89,7 @@ class Profile:
         """
         # A page may store half a surrogate pair: as an escape it is JSON, as UTF-8 it is nothing.
         raw = json.dumps(state, ensure_ascii=False).encode("utf-8", "backslashreplace")
-        sealed = _read(self.sealed_file, MAX_STATE_BYTES)
+        sealed = read_private(self.sealed_file, MAX_STATE_BYTES)
         private_folder(self.folder)
         if sealed is None and self.keys is None:
             write_private(self.state_file, raw)
@@ -110,10 +104,10 @@ class Profile:
 
     def sweep(self) -> None:
         """Remove what a killed process left of its writes, unless another process has the account open."""
-        if _leftovers(self.folder):
+        if leftovers(self.folder):
             try:
                 with self.lock():
-                    _remove_leftovers(self.folder)
+                    remove_leftovers(self.folder)
             except NoAccount:
                 logger.debug("{} is open elsewhere; not swept", self.folder)
 
@@ -143,69 +137,16 @@ def _parse_state(raw: bytes, file: Path) -> Mapping[str, Any]:
     return state
 
 
-def _read(file: Path, most_bytes: int) -> bytes | None:
-    """A whole file, or None where there is none. Raises BadRequest when it cannot be read."""
-    try:
-        found = file.stat()
-        if not stat.S_ISREG(found.st_mode):
-            raise BadRequest(f"{file} is not a file.")
-        if found.st_size > most_bytes:
-            raise BadRequest(f"{file} has {found.st_size} bytes; at most {most_bytes} are read.")
-        return file.read_bytes()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise BadRequest(f"{file} cannot be read: {error.strerror or error}.") from None
-
-
-def private_folder(folder: Path) -> None:
-    """Make a folder, or take one, so that only its owner may enter it."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if stat.S_IMODE(folder.stat().st_mode) & 0o077:
-        with suppress(PermissionError):  # another user's, who lets us in: it stays as its owner left it
-            folder.chmod(0o700)
-
-
-def write_private(file: Path, content: str | bytes) -> None:
-    """Replace a file atomically, mode 0600; it is on disk afterwards. Raises OSError, and the file is as it was."""
-    data = content.encode("utf-8") if isinstance(content, str) else content
-    with _writing:  # so that what is swept is no write of another thread
-        _remove_leftovers(file.parent, {file.name, file.name.removesuffix(".enc")})
-        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as out:
-                out.write(data)
-                out.flush()
-                os.fsync(out.fileno())
-            Path(name).replace(file)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-        _sync_folder(file.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put a rename on disk, where the system can."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems know no sync of a folder
-            raise
-    finally:
-        os.close(handle)
-
-
-def _leftovers(folder: Path, files: Collection[str] | None = None) -> list[Path]:
-    found = ((path, TEMPORARY.fullmatch(path.name)) for path in folder.iterdir())
-    return [path for path, match in found if match and (files is None or match["file"] in files)]
-
-
-def _remove_leftovers(folder: Path, files: Collection[str] | None = None) -> None:
-    for path in _leftovers(folder, files):
-        path.unlink(missing_ok=True)
+def profile_of(profiles: Path, name: str, keys: Keyring | None = None) -> Profile:
+    """The profile `<site>/<account>`, be it there or not. Raises BadRequest for what cannot be one."""
+    site, _, account = name.partition("/")
+    if site not in SITES:
+        near = get_close_matches(site, SITES, n=1)
+        guess = f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(SITES)}."
+        raise BadRequest(f"{site[:64]!r} is no site that relay knows.{guess}")
+    if not NAME.fullmatch(account):
+        raise BadRequest(f"{account[:64]!r} is no account name: letters, digits, . _ @ -, at most 64, no dot first.")
+    return Profile(site, account, profiles / site / account, keys)
 
 
 def discover(home: Path, known_sites: set[str], keys: Keyring | None = None) -> Iterator[Profile]:

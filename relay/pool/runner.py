@@ -15,6 +15,7 @@ from relay.browser.world import PageException
 from relay.chat.events import Finished, Retracted, Started, Turned
 from relay.chat.request import Turn
 from relay.errors import (
+    AccountBanned,
     BadRequest,
     BrowserFault,
     ChallengeNeeded,
@@ -26,8 +27,9 @@ from relay.errors import (
     RateLimited,
     RelayError,
     SiteChanged,
+    SiteUnavailable,
 )
-from relay.pool.account import Account
+from relay.pool.account import Account, State
 from relay.pool.chat import PooledChat
 from relay.pool.pages import Slot
 from relay.pool.turns import build_turn
@@ -149,6 +151,10 @@ class Runner:
             self._keep_screenshot(error)
         if isinstance(error, RateLimited):
             account.rest(self._chat.model, error)
+        elif isinstance(error, AccountBanned):
+            account.park(State.BROKEN, error.message, "banned")
+        elif type(error) is SiteUnavailable:  # not an answer that was cut, nor a failure that the site reports
+            account.missed_site(error)
         try:
             if isinstance(error, LoginNeeded | ChallengeNeeded) and slot.tab is not None:
                 await account.check(slot.tab)

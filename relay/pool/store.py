@@ -49,6 +49,7 @@ MIGRATIONS = (
         PRIMARY KEY (site, account, conversation, history)
     );
     """,
+    "ALTER TABLE accounts ADD COLUMN reason TEXT NOT NULL DEFAULT '';",
 )
 """Forward only: script n brings a file of `user_version` n to n + 1. Never change one that was released."""
 
@@ -101,11 +102,22 @@ class TurnRow:
     """The `id` that the client got."""
 
 
+@dataclass(frozen=True, slots=True)
+class AccountRow:
+    """The state that an account came to `since` (Unix seconds), and why."""
+
+    state: str
+    why: str
+    since: float
+    reason: str = ""
+    """One of `face.REASONS`."""
+
+
 @dataclass(slots=True)
 class _Found:
     """What the file held when it was opened."""
 
-    accounts: dict[str, tuple[str, str, float]] = field(default_factory=dict)
+    accounts: dict[str, AccountRow] = field(default_factory=dict)
     cooldowns: dict[str, dict[str, tuple[float, str, int]]] = field(default_factory=dict)
     starts: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
     conversations: list[ConversationRow] = field(default_factory=list)
@@ -188,12 +200,17 @@ class Store:
 
     # accounts
 
-    def save_account(self, name: str, state: str, why: str) -> None:
+    def save_account(self, name: str, state: str, why: str, reason: str = "") -> None:
         """The state of an account from now on. Accounts are named `<site>/<account>`, here and below."""
-        self._put("REPLACE INTO accounts VALUES (?, ?, ?, ?)", name, state, why, self._clock())
+        self._put("REPLACE INTO accounts VALUES (?, ?, ?, ?, ?)", name, state, why, self._clock(), reason)
 
-    def accounts(self) -> Mapping[str, tuple[str, str, float]]:
-        """(state, why, since) by account."""
+    def forget_account(self, name: str) -> None:
+        """It is gone: its state, rests and starts with it. (Its conversations: `conversations.py`.)"""
+        for table, column in (("accounts", "name"), ("cooldowns", "account"), ("starts", "account")):
+            self._put(f"DELETE FROM {table} WHERE {column} = ?", name)
+
+    def accounts(self) -> Mapping[str, AccountRow]:
+        """By account."""
         return self._found.accounts
 
     def save_cooldown(self, account: str, model: str, until: float, why: str, failures: int = 0) -> None:
@@ -345,8 +362,8 @@ async def _connect(file: Path, clock: Callable[[], float]) -> tuple[aiosqlite.Co
 
 async def _read(db: aiosqlite.Connection) -> _Found:
     found = _Found()
-    for name, *state in await db.execute_fetchall("SELECT name, state, why, since FROM accounts"):
-        found.accounts[name] = (state[0], state[1], state[2])
+    for name, *state in await db.execute_fetchall("SELECT name, state, why, since, reason FROM accounts"):
+        found.accounts[name] = AccountRow(*state)
     for account, model, *rest in await db.execute_fetchall(
         "SELECT account, model, until, why, failures FROM cooldowns"
     ):

@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import quote
 
 from relay.browser.answer import Answer
+from relay.browser.chromium import Context
 from relay.browser.screen import Screen
 from relay.browser.tab import Tab
 from relay.chat.events import Event, Finished
@@ -69,6 +70,8 @@ class LoginState(Enum):
     GUEST = "guest"
     DEAD = "dead"
     CHALLENGED = "challenged"
+    BANNED = "banned"
+    """Closed or muted by the site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +179,11 @@ class Site(ABC):
         return f"<{type(self).__name__} {self.config.account} {self.home}>"
 
     @property
+    def login_page(self) -> str:
+        """The page that a person who logs in begins at."""
+        return self.home
+
+    @property
     def home(self) -> str:
         """The page that tabs open."""
         return self.config.base_url or self.address
@@ -187,6 +195,13 @@ class Site(ABC):
     async def probe(self, tab: Tab) -> Login:
         """Ask the site whether the login lives. Raises SiteUnavailable when it cannot tell."""
         raise NotImplementedError
+
+    async def adopt(self, context: Context, token: str) -> None:
+        """Make a pasted token (of `token_pattern`) the login of a new context, before its first page is loaded.
+
+        Raises BadRequest where the site has no such token, LoginNeeded where it refuses this one at once.
+        """
+        raise BadRequest(f"{self.name} has no token that could be pasted. Log in with `relay login {self.id}`.")
 
     async def catalogue(self, tab: Tab) -> Sequence[ModelSpec]:
         """The models of this account; the default are the site's own."""

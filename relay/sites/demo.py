@@ -107,6 +107,19 @@ class Fault(BaseModel):
     message: str = ""
 
 
+class Said(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str = ""
+
+
+class Refusal(BaseModel):
+    """An error in place of an answer."""
+
+    error: Said
+
+
 class Ping(BaseModel):
     """A heartbeat."""
 
@@ -224,13 +237,15 @@ class Demo(Site):
         """A challenge is HTML with 403; an error may come as JSON with 200."""
         if answer.status == 403 and answer.content_type == "text/html":
             raise ChallengeNeeded("The demo site shows a challenge.", refused=True)
-        if answer.status in (404, 409):
-            fault = json.loads(await answer.read())["error"]
-            raise site_error(fault["code"], fault["message"])
-        await super().accepted(answer)
+        if answer.status not in (404, 409):
+            await super().accepted(answer)
         if answer.content_type == "application/json":
-            fault = json.loads(await answer.read())["error"]
-            raise site_error(fault["code"], fault["message"])
+            body = await answer.read()
+            try:
+                fault = Refusal.model_validate_json(body).error
+            except ValidationError:
+                raise SiteChanged("an error of the demo site", body[:200].decode("utf-8", "replace")) from None
+            raise site_error(fault.code, fault.message)
         answer.expect("text/event-stream")
 
     async def upload(self, tab: Tab, attachment: Attachment) -> FileRef:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import cast
 
 from relay.chat.events import (
     Event,
@@ -30,7 +31,7 @@ from relay.errors import (
     RateLimited,
     SiteUnavailable,
 )
-from relay.pool.face import AccountStatus, Offer, PoolStatus
+from relay.pool.face import AccountStatus, Logins, Offer, Owner, PoolStatus, Tokens
 from relay.pool.measures import Measures
 
 Script = Callable[["ScriptedChat"], AsyncIterator[Event]]
@@ -200,6 +201,9 @@ class ScriptedPool:
         self.ready = True
         self.broken = False
         self.measures = Measures(self.status, lambda: 0)
+        self.owner = cast(Owner, None)
+        self.logins = cast(Logins, None)
+        self.tokens = cast(Tokens, None)
 
     @property
     def last(self) -> ScriptedChat:

@@ -300,6 +300,12 @@ async def test_two_servers_do_not_share_an_account(world: World, tmp_path: Path)
         second = Process(command, cwd=tmp_path, env=environment({"RELAY_HOME": str(tmp_path)}))
         try:
             second.await_output(rf"demo/demo is now broken: Another process \(pid {relay.process.pid}\)")
+            url = second.await_output(r"listening on (http://\S+)")[1]
+            (relay.account("demo", "demo") / "state.json").touch()  # as the first server's saves do
+            body = {"model": "demo", "messages": [user("hi")]}
+            async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=20) as client:
+                refused = await client.post("/v1/chat/completions", json=body)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (503, "no_account_available")
         finally:
             second.end()
 

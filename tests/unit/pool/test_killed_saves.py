@@ -17,16 +17,17 @@ from typing import Any
 
 import pytest
 
-from relay.pool.profiles import TEMPORARY, Profile, discover
+from relay.pool.profiles import Profile, discover
 from relay.pool.sealing import Keyring
+from relay.private import TEMPORARY
 
 NURSERY = """
 import os, signal, sys
 from pathlib import Path
-import relay.pool.locks, relay.pool.profiles as profiles, relay.pool.sealing as sealing
+import relay.pool.locks, relay.pool.profiles as profiles, relay.pool.sealing as sealing, relay.private as private
 import tempfile
 
-WATCHED = {profiles.__file__, sealing.__file__, tempfile.__file__}
+WATCHED = {profiles.__file__, private.__file__, sealing.__file__, tempfile.__file__}
 keys = sealing.Keyring(["key"])
 keys.seal(b"")  # derives a key once, for all that are forked
 

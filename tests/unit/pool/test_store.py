@@ -14,7 +14,7 @@ import pytest
 from loguru import logger
 
 from relay.errors import BadRequest
-from relay.pool.store import DAY_S, MIGRATIONS, ConversationRow, Store, TurnRow
+from relay.pool.store import DAY_S, MIGRATIONS, AccountRow, ConversationRow, Store, TurnRow
 
 ROW = ConversationRow("demo", "ann", "c1", "key-1", "", created=10, used=20)
 TURN = TurnRow("demo", "ann", "c1", "ab" * 32, "m1", "chatcmpl-1")
@@ -56,7 +56,7 @@ async def reopened(store: Store, clock: Clock | None = None) -> Store:
 
 async def test_what_is_put_comes_back(store: Store) -> None:
     store.save_account("demo/ann", "ready", "")
-    store.save_account("demo/ann", "login_needed", "expired: 会话")
+    store.save_account("demo/ann", "login_needed", "expired: 会话", "expired")
     store.save_cooldown("demo/ann", "", 77.5, "slow down", 3)
     store.save_cooldown("demo/ann", "big", 78.5, "quota")
     store.save_cooldown("demo/bob", "", 79.5, "over")
@@ -66,7 +66,7 @@ async def test_what_is_put_comes_back(store: Store) -> None:
     store.put_conversation(ROW, TURN)
     again = await reopened(store)
     try:
-        assert again.accounts() == {"demo/ann": ("login_needed", "expired: 会话", Clock.now)}
+        assert again.accounts() == {"demo/ann": AccountRow("login_needed", "expired: 会话", Clock.now, "expired")}
         assert again.cooldowns() == {"demo/ann": {"": (77.5, "slow down", 3), "big": (78.5, "quota", 0)}}
         assert again.starts() == {"demo/ann": [("big", 999_999.0), ("", Clock.now)]}
         assert again.take_conversations() == ([ROW], [TURN])
