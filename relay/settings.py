@@ -242,6 +242,11 @@ class Settings(BaseSettings):
         toml = TomlConfigSettingsSource(settings_cls, home / "relay.toml")
         return init_settings, env_settings, dotenv_settings, toml
 
+    def browser_of(self, site: str) -> BrowserSettings:
+        """The browser's settings for one site."""
+        own = self.sites.get(site)
+        return self.browser.model_copy(update={"mode": own.mode}) if own and own.mode else self.browser
+
     def clocks_for(self, site: str, own: Clocks | None = None) -> Clocks:
         """The clocks of one site: its setting, else the site's own, else the general ones."""
         merged = (own or self.clocks).model_dump()
