@@ -42,9 +42,7 @@ def list_accounts(url: str | None, *, as_json: bool) -> None:
         if server is None:
             say("(no server runs here: these are the states that the last one left)")
     else:
-        say(
-            f"No account yet. `relay accounts add SITE` makes one under {settings.profiles}; `relay sites` lists sites."
-        )
+        say(f"No account yet in {settings.profiles}. `relay accounts add SITE` makes one; `relay sites` lists them.")
 
 
 def act(verb: Verb, names: Sequence[str], url: str | None, *, as_json: bool, every: bool = False) -> int:
@@ -162,13 +160,11 @@ def _table(rows: Sequence[Row]) -> None:
     for heading in ("account", "state", "chats", "pages", "who", "why"):
         table.add_column(heading, overflow="fold")
     for row in rows:
-        state = (
-            row["state"] if not row["reason"] or row["reason"] in row["state"] else f"{row['state']} ({row['reason']})"
-        )
+        reason = "" if row["reason"] in ("", row["state"], "challenge") else f" ({row['reason']})"
         why = row["why"] or (f"until {time.strftime('%H:%M:%S', time.localtime(row['until']))}" if row["until"] else "")
         table.add_row(
             row["name"],
-            Text(state, style=COLOURS.get(row["state"], "red")),
+            Text(row["state"] + reason, style=COLOURS.get(row["state"], "red")),
             str(row["chats"]),
             str(row["tabs"]),
             row["label"] if row["label"] != row["account"] else "",

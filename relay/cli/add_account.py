@@ -137,9 +137,8 @@ async def _adopt(profile: Profile, file: AccountFile, settings: Settings, token:
     finally:
         await browser.stop()
     if login.state is not LoginState.LIVE:
-        raise LoginNeeded(
-            f"{site.name} does not take the token: {login.detail or login.state.value}. Nothing was added."
-        )
+        why = login.detail or login.state.value
+        raise LoginNeeded(f"{site.name} does not take the token ({why}). Nothing was added.")
     return state
 
 

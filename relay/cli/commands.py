@@ -138,9 +138,7 @@ def add_account(
     ] = False,
     state: Annotated[
         Path | None,
-        typer.Option(
-            "--state", help="Log in with a file: Playwright state, exported cookies, `relay accounts export`."
-        ),
+        typer.Option("--state", help="Log in with a file: browser state, exported cookies, `relay accounts export`."),
     ] = None,
     base_url: Annotated[str, typer.Option("--base-url", help="The site's address, where it has none of its own.")] = "",
     proxy: Annotated[str, typer.Option("--proxy", help="http://host:port or socks5://host:port")] = "",

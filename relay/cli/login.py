@@ -74,8 +74,7 @@ async def _window(profile: Profile, settings: Settings) -> str:
 
 
 def _remove_empty(profile: Profile) -> None:
-    for file in (".lock",):
-        (profile.folder / file).unlink(missing_ok=True)
+    (profile.folder / ".lock").unlink(missing_ok=True)
     if not any(profile.folder.iterdir()):
         profile.folder.rmdir()
 
@@ -86,16 +85,14 @@ def _remote(settings: Settings, site: str, account: str | None, url: str | None)
         raise NoAccount("No server runs here: `relay serve` shows the login page, so start that first.")
     with server:
         known = [row["name"] for row in server.get("/admin/api/accounts")["accounts"]]
-        if account is not None:
-            name = f"{site}/{account}"
-        else:
-            name = (
-                whole_names([site], known)[0] if any(one.startswith(f"{site}/") for one in known) else f"{site}/default"
-            )
+        of_site = [one for one in known if one.partition("/")[0] == site]
+        if account is None:
+            account = whole_names([site], of_site)[0].partition("/")[2] if of_site else "default"
+        name = f"{site}/{account}"
         if name not in known:
             if url is not None:
                 raise BadRequest(f"The server at {url} has no account {name}: add it there first.")
-            private_folder(_profile(settings, site, name.partition("/")[2]).folder)
+            private_folder(_profile(settings, site, account).folder)
             server.post(account_path(name, "take-up"))
         ticket = server.post(account_path(name, "login"))
     minutes = max(1, round((ticket["expires"] - time.time()) / 60))
