@@ -129,9 +129,7 @@ class Account:
             config = SiteConfig(profile.account, file.base_url, settings.home / "sites", file.options)
             limit = file.limits.concurrency or kind.concurrency
             pace = Pace(file.limits.pace())
-            options = {"locale": file.locale, "timezone_id": file.timezone}
-            if file.proxy:
-                options["proxy"] = {"server": file.proxy}
+            options = file.context_options()
             site = kind(config)
             if kind.needs_base_url and not file.base_url:
                 broken.append((f"{profile.folder / 'account.toml'} names no base_url", "damaged"))
@@ -139,8 +137,7 @@ class Account:
             site = kind(SiteConfig(profile.account, overlays=settings.home / "sites"))
             file = None
             broken.append((error.message, "elsewhere" if isinstance(error, NoAccount) else "damaged"))
-        chosen = {name: value for name, value in options.items() if value}
-        pages = Pages(profile, site, browsers, chosen, lambda why: account.spoil(why), on_page)
+        pages = Pages(profile, site, browsers, options, lambda why: account.spoil(why), on_page)
         account = cls(profile, site, limit, pages, pace, store, lock, models=tuple(site.models), label=profile.account)
         account.login_hint = _login_hint(account, settings.address)
         account.on_parked = on_parked
