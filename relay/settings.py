@@ -82,6 +82,7 @@ class LoginSettings(Group):
 
     open_within_s: Clock = Field(600, description="seconds in which a remote login's address must be opened")
     idle_s: Clock = Field(900, description="seconds without a viewer after which a remote login ends")
+    total_s: Clock = Field(3600, description="seconds that a login may take in all, in a window or from afar")
 
 
 class Clocks(Group):

@@ -64,10 +64,7 @@ class Profile:
         kind = site_class(self.site)
         if kind.needs_base_url and not file.base_url:
             raise BadRequest(f"{self.folder / 'account.toml'} names no base_url")
-        site = kind(SiteConfig(self.account, file.base_url, overlays, file.options))
-        proxy = {"server": file.proxy} if file.proxy else None
-        options: dict[str, object] = {"locale": file.locale, "timezone_id": file.timezone, "proxy": proxy}
-        return site, {name: value for name, value in options.items() if value}
+        return kind(SiteConfig(self.account, file.base_url, overlays, file.options)), file.context_options()
 
     def stamp(self) -> int:
         """Changes when the state file in use was written by someone (0: there is none)."""
