@@ -17,6 +17,7 @@ from playwright.async_api import Browser, BrowserContext, Page, Playwright, asyn
 from playwright.async_api import Error as PlaywrightError
 
 from relay.browser.cdp import CdpError, CdpSession, DevToolsSocket, PipeSession
+from relay.browser.display import VirtualDisplay, has_display
 from relay.browser.executable import find
 from relay.browser.tab import Tab
 from relay.errors import BrowserFault
@@ -145,6 +146,7 @@ class Chromium:
         self._browser: Browser | None = None
         self._pipe: PipeSession | None = None
         self._socket: DevToolsSocket | None = None
+        self._display: VirtualDisplay | None = None
         self._stopping = False
         self.version = ""
 
@@ -211,12 +213,15 @@ class Chromium:
         if sandbox and hasattr(os, "geteuid") and os.geteuid() == 0:
             logger.warning("running as root: Chromium's own sandbox is off. Run relay as an ordinary user to have it.")
             sandbox = False
+        if settings.mode == "headed" and not has_display():
+            self._display = await VirtualDisplay.start()
         logger.info("starting {} ({})", executable, settings.mode)
         browser = await playwright.chromium.launch(
             executable_path=executable,
             headless=settings.mode != "headed",
             args=arguments,
             chromium_sandbox=sandbox,
+            env={**os.environ, **self._display.environment} if self._display else None,
             handle_sigint=False,
             handle_sigterm=False,
             handle_sighup=False,
@@ -265,7 +270,9 @@ class Chromium:
                     await asyncio.wait_for(end(), 15)
                 except (PlaywrightError, TimeoutError) as error:
                     logger.debug("while stopping the browser: {}", error)
-        self._browser = self._playwright = self._pipe = self._socket = None
+        if self._display is not None:
+            await self._display.stop()
+        self._browser = self._playwright = self._pipe = self._socket = self._display = None
 
 
 def _unstarted(said: str, remote: str | None) -> str:

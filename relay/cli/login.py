@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 import time
 
+from relay.browser.display import has_display
 from relay.cli.accounts import whole_names
 from relay.cli.borrow import borrowed
 from relay.cli.console import say
@@ -44,11 +43,6 @@ def run_login(site: str, account: str | None, url: str | None, *, remote: bool) 
         raise
     print(f"{profile.site}/{profile.account} is logged in{f' as {label}' if label else ''}.")
     return 0
-
-
-def has_display() -> bool:
-    """Whether a window can be opened."""
-    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def _profile(settings: Settings, site: str, account: str | None) -> Profile:
