@@ -208,6 +208,11 @@ class Settings(BaseSettings):
         return self.home / "browser_profiles"
 
     @property
+    def socket(self) -> Path:
+        """The owner's socket of a running server."""
+        return self.home / "relay.sock"
+
+    @property
     def is_loopback(self) -> bool:
         """Whether the server listens on loopback only."""
         return self.host in {"127.0.0.1", "::1", "localhost"}
@@ -223,11 +228,6 @@ class Settings(BaseSettings):
     def passes_tokens(self) -> bool:
         """Whether a Bearer in the shape of a site's token is taken for one."""
         return self.is_loopback if self.token_passthrough is None else self.token_passthrough
-
-    @property
-    def lacks_key(self) -> bool:
-        """Whether the server would be open to the network without an API key; it then refuses to start."""
-        return not self.is_loopback and not any(key.get_secret_value() for key in self.api_keys)
 
     @classmethod
     def settings_customise_sources(

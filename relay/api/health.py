@@ -34,7 +34,7 @@ async def health(request: Request) -> Response:
     status = pool.status()
     body = {"status": "ok" if status.ready else "degraded", "version": __version__, **_counts(status)}
     try:
-        await auth.require_caller(request)
+        await auth.require_holder(request)
     except Unauthorized:
         return JSONResponse(body)
     accounts = [

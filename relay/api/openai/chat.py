@@ -36,7 +36,7 @@ _DOCUMENTED = {
 
 
 @router.post("/chat/completions", openapi_extra=_DOCUMENTED)
-async def create(request: Request, caller: auth.Caller) -> Response:
+async def create(request: Request, holder: auth.Chatter) -> Response:
     """Answer a chat, streamed or whole."""
     settings: Settings = request.app.state.settings
     pool: Pool = request.app.state.pool
@@ -45,6 +45,7 @@ async def create(request: Request, caller: auth.Caller) -> Response:
     messages = messages_of(body)
     offers = pool.offers(everything=True)
     choice, ignored = choose(body, offers)
+    auth.allow(holder, choice.site)
     # Not the request's id: clients may repeat that one.
     frame = Frame(id=f"chatcmpl-{uuid.uuid4().hex}", created=int(time.time()), model=body.model)
     chat = pool.submit(
@@ -52,7 +53,7 @@ async def create(request: Request, caller: auth.Caller) -> Response:
             id=request.state.request_id,
             choice=choice,
             messages=messages,
-            caller=caller,
+            caller=holder.id,
             conversation_id=body.conversation_id or None,
             answer_id=frame.id,
         )
