@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
 import uuid
@@ -19,6 +20,7 @@ from relay.api.openai.messages import messages_of
 from relay.api.openai.responses import StreamedAnswer, Wanted, WholeAnswer
 from relay.api.openai.schema import ChatBody
 from relay.chat import usage
+from relay.chat.conversation import digest_files
 from relay.chat.models import resolve
 from relay.chat.request import ChatRequest, ModelChoice
 from relay.errors import BadRequest
@@ -43,6 +45,8 @@ async def create(request: Request, holder: auth.Chatter) -> Response:
     body = read(await request.body())
     check(body)
     messages = messages_of(body)
+    if any(message.attachments for message in messages):
+        await asyncio.to_thread(digest_files, messages)
     offers = pool.offers(everything=True)
     choice, ignored = choose(body, offers)
     auth.allow(holder, choice.site)
