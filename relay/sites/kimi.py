@@ -113,6 +113,7 @@ class Kimi(Site):
         agents=r"[0-9a-z]{20}", max_file_bytes=100 * 1024 * 1024,
     )  # fmt: skip
     token_pattern = JWT
+    state_hosts = ("kimi.com", "kimi.ai", "moonshot.cn")
     evidence = "2026-09"
     screen = ScreenRecipe(
         answer="**/kimi.gateway.chat.v1.ChatService/Chat",
