@@ -120,6 +120,7 @@ async def accounts(request: Request) -> Response:
     return _json(
         {
             "accounts": [described(account) for account in status.accounts],
+            "ready": status.ready,
             "waiting": status.waiting,
             "running": status.running,
             "browser": status.browser,

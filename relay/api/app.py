@@ -13,7 +13,6 @@ from relay import __version__
 from relay.api import admin, auth, errors, health, metrics, pages
 from relay.api.admin_login import AdminLogin
 from relay.api.gate import Gate
-from relay.api.keys import KeyFile, StoredKeys
 from relay.api.openai import chat, models
 from relay.api.openai.schema import ChatBody
 from relay.pool.face import Pool
@@ -22,11 +21,7 @@ from relay.settings import Settings
 
 def create_app(settings: Settings, pool: Pool) -> FastAPI:
     """All routes over one pool. Raises BadRequest where the file of stored keys is damaged."""
-    keys = auth.Keys(
-        (key.get_secret_value() for key in settings.api_keys),
-        StoredKeys(KeyFile(settings.home)),
-        is_open=settings.is_loopback,
-    )
+    keys = auth.Keys.of(settings)
     app = FastAPI(
         title="relay",
         version=__version__,

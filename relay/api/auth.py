@@ -11,9 +11,10 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
-from relay.api.keys import Holder, Pace, StoredKey, StoredKeys, caller_of, digest
+from relay.api.keys import Holder, KeyFile, Pace, StoredKey, StoredKeys, caller_of, digest
 from relay.errors import SiteNotAllowed, Unauthorized
 from relay.pool.face import Offer
+from relay.settings import Settings
 
 LOCAL = "local"
 """The caller where no keys are configured."""
@@ -30,6 +31,12 @@ class Keys:
         self._stored = stored
         self._is_open = is_open
         self.pace = Pace()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Keys:
+        """The keys of a server. Raises BadRequest where the file of stored keys is damaged."""
+        static = (key.get_secret_value() for key in settings.api_keys)
+        return cls(static, StoredKeys(KeyFile(settings.home)), is_open=settings.is_loopback)
 
     def __bool__(self) -> bool:
         """Whether callers need a key. A file without a key in it wants one too: the last key was revoked."""

@@ -175,20 +175,18 @@ def _table(rows: Sequence[Row]) -> None:
     console.print(table)
 
 
-def export_account(name: str, output: Path | None, settings: Settings | None = None) -> None:
-    """Write one file that holds the account, login and all; standard output where no file is named."""
+def export_account(name: str, output: Path | None) -> None:
+    """Write one file that holds the account, login and all; to standard output where no file is named."""
     from relay.pool.profiles import profile_of
     from relay.pool.sealing import Keyring
-    from relay.pool.state_files import export
-    from relay.private import write_private
+    from relay.pool.state_files import export, write_export
 
-    settings = settings or Settings()
+    settings = Settings()
     profile = profile_of(settings.profiles, name, Keyring.of(settings.profile_key))
-    content = export(profile)
-    if output is None:
-        if sys.stdout.isatty():
-            raise BadRequest("The file holds the login: name it with --output, or pipe it somewhere.")
-        print(content)
-    else:
-        write_private(output, content)
+    if output is not None:
+        write_export(profile, output)
         say(f"{output} holds the login of {name}: move it as you would a password.")
+    elif sys.stdout.isatty():
+        raise BadRequest("The file holds the login: name it with --output, or pipe it somewhere.")
+    else:
+        sys.stdout.buffer.write(export(profile))

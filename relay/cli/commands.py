@@ -203,3 +203,39 @@ def export_account(
     from relay.cli.accounts import export_account as run
 
     run(name, output)
+
+
+keys = typer.Typer(help="Make, list and revoke API keys.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(keys, name="keys")
+
+
+@keys.command()
+def create(
+    name: Annotated[str, typer.Option(help="What or who it is for.")] = "",
+    sites: Annotated[str, typer.Option(help="Sites it may use, by commas; default: all.")] = "",
+    rpm: Annotated[int | None, typer.Option(min=1, help="Chats a minute; default: no limit.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make an API key. It is shown once; its hash is stored."""
+    from relay.cli.keys import create_key
+
+    create_key(name, sites, rpm, as_json=as_json)
+
+
+@keys.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the stored API keys."""
+    from relay.cli.keys import list_keys
+
+    list_keys(as_json=as_json)
+
+
+@keys.command()
+def revoke(
+    id: Annotated[str, typer.Argument(metavar="ID", help="The key's id, as `relay keys list` shows it.")],
+    as_json: Json = False,
+) -> None:
+    """Revoke an API key, at once."""
+    from relay.cli.keys import revoke_key
+
+    raise typer.Exit(revoke_key(id, as_json=as_json))

@@ -96,7 +96,7 @@ async def _serve(settings: Settings, ready: Callable[[str], None], beside: Abstr
                 api.LocalServer(app, settings.socket, grace_s=grace_s + CUT_S) as local,
             ):
                 app.state.url = settings.address if settings.public_url else server.url
-                if settings.admin_password is None and (password := api.PasswordFile(settings.home).make()):
+                if not settings.admin_password and (password := api.PasswordFile(settings.home).make()):
                     _show_once(f"password of {server.url}/admin", password)
                 ready(server.url)
                 await told

@@ -74,11 +74,13 @@ class ServerClient:
     def at(cls, url: str) -> ServerClient:
         """By address. The server is the owner's own: proxies of the environment are for other addresses."""
         key = os.environ.get("RELAY_API_KEY", "")  # never an argument: others can read those
+        if not key.isascii() or not key.isprintable():
+            raise BadRequest("RELAY_API_KEY is no key: one line of printable ASCII characters, please.")
         headers = {"authorization": f"Bearer {key}"} if key else {}
         try:
             return cls(httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=False), url)
-        except (httpx.InvalidURL, UnicodeEncodeError):
-            raise BadRequest("--url is not an address, or RELAY_API_KEY is not a key.") from None
+        except httpx.InvalidURL:
+            raise BadRequest(f"{url[:200]!r} is not an address: http://<host>:<port>, please.") from None
 
     def get(self, path: str) -> Any:
         """The JSON at a path. Raises what the server says went wrong, SiteUnavailable if it does not answer."""
