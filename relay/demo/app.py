@@ -5,7 +5,7 @@
 | `GET /`, `/login` | the page |
 | `POST /api/login` {user, password} | session cookie (HttpOnly); `POST /api/logout`; `GET /api/me` |
 | `GET /api/models` | the models |
-| `POST /api/chat` | `text/event-stream` (events: `relay.demo.model`) or a JSON error |
+| `POST /api/chat` | `text/event-stream` (events: `relay.demo.model`) or a JSON error; 100,000 characters at most |
 | `POST /api/stop` {message} | stops an answer |
 | `DELETE /api/conversations/{id}` | 204 |
 | `POST /api/files` (multipart) | {id, name, size, sha256, mime} |
@@ -39,6 +39,7 @@ from relay.demo.sessions import COOKIE, LIFETIME_S, Sessions
 
 STATIC = Path(__file__).parent / "static"
 RETRY_AFTER_S = 30
+MAX_PROMPT_CHARS = 100_000
 
 _CHALLENGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>One moment</title></head>
@@ -171,6 +172,8 @@ class DemoSite:
         body = await read_json(request, ChatBody)
         if body.model not in MODELS or (body.model == "script" and self.scripts is None):
             raise ApiError(400, "unknown_model", f"There is no model {body.model!r}.")
+        if len(body.prompt) > MAX_PROMPT_CHARS:
+            raise ApiError(413, "prompt_too_long", f"A prompt has {MAX_PROMPT_CHARS} characters at most.")
         fault = _FAULTS.get(body.model)
         if fault is not None:
             return fault()

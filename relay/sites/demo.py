@@ -28,6 +28,7 @@ from relay.chat.request import Attachment, FileRef, Turn
 from relay.errors import (
     ChallengeNeeded,
     ContentRefused,
+    ContextTooLong,
     ConversationNotFound,
     LoginNeeded,
     RateLimited,
@@ -137,6 +138,8 @@ def site_error(code: str, message: str) -> RelayError:
             return ContentRefused(f"The demo site refused the content: {message}")
         case "not_logged_in":
             return LoginNeeded(f"The demo site does not know the login: {message}", refused=True)
+        case "prompt_too_long":
+            return ContextTooLong(f"The demo site takes no prompt of this length: {message}", refused=True)
         case "rate_limited":
             return RateLimited(f"The demo site limits the account: {message}", refused=True)
         case "conversation_not_found" | "wrong_parent" | "conversation_busy":
@@ -193,8 +196,9 @@ class Demo(Site):
         *(ModelSpec(key, f"Demo {key}") for key in ("error", "login-dead", "challenge", "script")),
     )
     capabilities = Capabilities(
-        native_turns=True, delete=True, search=True, sources=True, thinking=True, images=True, files=True
-    )
+        native_turns=True, delete=True, search=True, sources=True, thinking=True, images=True, files=True,
+        max_prompt_chars=100_000, max_file_bytes=31 * 1024 * 1024,
+    )  # fmt: skip
     concurrency = 6  # HTTP/1.1: a browser opens six connections to a host
     evidence = "2026-11"
     screen = ScreenRecipe(answer="**" + CHAT, reader=DemoReader, upload="**/api/files", settle_ms=150)
@@ -237,7 +241,7 @@ class Demo(Site):
         """A challenge is HTML with 403; an error may come as JSON with 200."""
         if answer.status == 403 and answer.content_type == "text/html":
             raise ChallengeNeeded("The demo site shows a challenge.", refused=True)
-        if answer.status not in (404, 409):
+        if answer.status not in (404, 409, 413):
             await super().accepted(answer)
         if answer.content_type == "application/json":
             body = await answer.read()
