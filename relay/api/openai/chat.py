@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from relay.api import auth, errors
+from relay.api import errors, tokens
 from relay.api.answer import Limits
 from relay.api.openai.chunks import Frame
 from relay.api.openai.messages import messages_of
@@ -36,15 +36,16 @@ _DOCUMENTED = {
 
 
 @router.post("/chat/completions", openapi_extra=_DOCUMENTED)
-async def create(request: Request, caller: auth.Caller) -> Response:
+async def create(request: Request, bearer: tokens.Bringer) -> Response:
     """Answer a chat, streamed or whole."""
     settings: Settings = request.app.state.settings
     pool: Pool = request.app.state.pool
     body = read(await request.body())
     check(body)
-    messages = messages_of(body)
     offers = pool.offers(everything=True)
     choice, ignored = choose(body, offers)
+    caller, brought = bearer.at(choice.site, offers)
+    messages = messages_of(body)
     # Not the request's id: clients may repeat that one.
     frame = Frame(id=f"chatcmpl-{uuid.uuid4().hex}", created=int(time.time()), model=body.model)
     chat = pool.submit(
@@ -55,6 +56,7 @@ async def create(request: Request, caller: auth.Caller) -> Response:
             caller=caller,
             conversation_id=body.conversation_id or None,
             answer_id=frame.id,
+            tokens=brought,
         )
     )
     wanted = Wanted(
