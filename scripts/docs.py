@@ -19,7 +19,7 @@ from relay.sites.registry import SITES
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MADE = "<!-- Made by scripts/docs from {source}; change it there. -->\n"
 
-NOT_YET = {"RELAY_TOKEN_PASSTHROUGH", "RELAY_FETCH_URLS"}
+NOT_YET = {"RELAY_FETCH_URLS"}
 """Settings that are read and checked, but that nothing obeys yet."""
 
 WHAT_TO_DO = {

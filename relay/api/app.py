@@ -10,7 +10,7 @@ from fastapi.middleware import Middleware
 from fastapi.openapi.utils import get_openapi
 
 from relay import __version__
-from relay.api import admin, auth, errors, health, metrics, pages
+from relay.api import admin, auth, errors, health, metrics, pages, tokens
 from relay.api.admin_login import AdminLogin
 from relay.api.gate import Gate
 from relay.api.openai import chat, models
@@ -40,6 +40,7 @@ def create_app(settings: Settings, pool: Pool) -> FastAPI:
     # Chats first: routes are tried in this order.
     for router in (chat.router, models.router):
         app.include_router(router, prefix="/v1", dependencies=[auth.SHOWN_IN_DOCS])
+    app.include_router(tokens.router, dependencies=[auth.SHOWN_IN_DOCS])
     app.include_router(health.router)
     app.include_router(metrics.router, dependencies=[auth.SHOWN_IN_DOCS])
     app.include_router(pages.router)

@@ -113,8 +113,9 @@ async def require_caller(holder: Annotated[Holder, Depends(require_holder)]) -> 
     return holder.id
 
 
-async def require_chatter(request: Request, holder: Annotated[Holder, Depends(require_holder)]) -> Holder:
+async def require_chatter(request: Request) -> Holder:
     """Who wants a chat: it is counted. Raises Unauthorized, RateLimited."""
+    holder = await require_holder(request)
     keys: Keys = request.app.state.keys
     keys.pace.spend(holder)
     return holder
@@ -136,7 +137,5 @@ def offers_for(holder: Holder, offers: Sequence[Offer]) -> list[Offer]:
 
 Caller = Annotated[str, Depends(require_caller)]
 CallingHolder = Annotated[Holder, Depends(require_holder)]
-Chatter = Annotated[Holder, Depends(require_chatter)]
-"""For every route that begins a chat."""
 SHOWN_IN_DOCS = Depends(HTTPBearer(auto_error=False, description="a relay API key, where keys are configured"))
 """A router dependency that gives `/docs` its box for the key; what checks it is one of those above."""

@@ -121,6 +121,14 @@ class Context:
         kept = sorted((one.get("domain"), one.get("path"), one.get("name"), one.get("value")) for one in cookies)
         return hashlib.sha256(repr(kept).encode("utf-8", "backslashreplace")).digest()
 
+    async def set_state(self, state: State) -> None:
+        """Replace cookies, localStorage and IndexedDB by these, before a page is opened. Raises BrowserFault."""
+        try:
+            await self._context.set_storage_state(state)  # type: ignore[arg-type]
+        except PlaywrightError:  # what it says may quote the state
+            await self._chromium.check()
+            raise BrowserFault("The login could not be put into the browser.") from None
+
     async def state(self) -> State:
         """Cookies, localStorage and IndexedDB as they are now."""
         try:

@@ -73,6 +73,8 @@ class ChatRequest:
     """An earlier answer's `id` or `conversation_id`: the conversation to continue; `none` or empty = a new one."""
     answer_id: str = ""
     """What the answer's `id` will be."""
+    tokens: tuple[str, ...] = field(default=(), repr=False)
+    """Site tokens that the caller brought: they are used, and none of the owner's accounts."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from relay.chat.events import CONTENT, Event, Finished, Retracted, Text
 from relay.chat.request import ChatRequest
 from relay.errors import RelayError
 from relay.pool.assign import Waiting
+from relay.pool.brought import Brought
 from relay.pool.hold import Hold
 from relay.pool.measures import Timeline
 
@@ -19,13 +20,15 @@ from relay.pool.measures import Timeline
 class PooledChat:
     """The pool's Chat. `put` and `end` are for the dispatcher, iterating, `delivered` and `cancel` for the route."""
 
-    def __init__(self, request: ChatRequest, waiting: Waiting, hold: Hold) -> None:
+    def __init__(self, request: ChatRequest, waiting: Waiting, hold: Hold, brought: Brought | None = None) -> None:
         self.request = request
         self.id = request.id
         self.site = request.choice.site
         self.model = request.choice.model
         self.hold = hold
         """The conversation on the site that is continued, or will be opened."""
+        self.brought = brought
+        """The site tokens that the caller brought."""
         self.account = ""
         self.driver = ""
         self.waiting = waiting

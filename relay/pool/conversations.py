@@ -276,6 +276,14 @@ class Conversations:
                 self._remove_turn(known, turn)
             self.change(known, doomed=True, tip="")
 
+    def leave(self, site: str, account: str) -> int:
+        """Nobody continues any conversation of this account any more; how many are still to be deleted."""
+        left = [known for known in self._known.values() if (known.row.site, known.row.account) == (site, account)]
+        for known in left:
+            if not known.held:
+                self.doom(known)
+        return len(left)
+
     def forget(self, known: Known) -> None:
         """It is gone from the site."""
         row = known.row

@@ -7,7 +7,8 @@ import itertools
 import math
 import secrets
 import time
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections import ChainMap
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -33,7 +34,7 @@ from relay.pool.passthrough import SiteTokens
 from relay.pool.profiles import Profile, discover
 from relay.pool.remote import RemoteLogins
 from relay.pool.sealing import Keyring
-from relay.pool.store import Store
+from relay.pool.store import THROW_AWAY, Store
 from relay.settings import Settings
 from relay.sites.registry import SITES, site_class
 
@@ -61,7 +62,9 @@ class Dispatcher:
         keys = Keyring.of(settings.profile_key)
         self.owner = AccountOwner(self, settings.profiles, keys)
         self.logins = RemoteLogins(settings, self.owner, self.browsers)
-        self.tokens = SiteTokens(settings)
+        self.tokens = SiteTokens(self, settings, self.browsers, self.measures.page)
+        self.everyone: Mapping[str, Account] = ChainMap(self.accounts, self.tokens.accounts)
+        """The owner's accounts and those made of callers' tokens."""
         self._keys = keys
 
     def __repr__(self) -> str:
@@ -82,7 +85,7 @@ class Dispatcher:
         await self.browsers.get()
         keeper = Keeper(
             self.settings,
-            self.accounts,
+            self.everyone,
             self.browsers,
             self.conversations,
             self.measures,
@@ -90,6 +93,7 @@ class Dispatcher:
             self.owner.reclaim,
         )
         self._spawn(keeper.run(), "keeping the accounts")
+        self.tokens.start(self.store, self.conversations)
 
     def load(self, profile: Profile) -> Account:
         """The account of a folder, not yet among ours."""
@@ -113,6 +117,7 @@ class Dispatcher:
         await self.drain(grace_s)
         if self._wake is not None:
             self._wake.cancel()
+        self.tokens.stop()
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -143,7 +148,9 @@ class Dispatcher:
         choice = request.choice
         match = self._match(request)
         only = f"{choice.site}/{match.account}" if match is not None and match.explicit else ""
-        accounts = self._accounts_of(choice.site, choice.account)
+        brought = self.tokens.enter(request) if request.tokens else None
+        named = brought.names if brought is not None else choice.account
+        accounts = self._accounts_of(choice.site, named)
         for account in accounts:
             account.notice_login()
         able = [account for account in accounts if only in ("", account.name)]
@@ -156,12 +163,12 @@ class Dispatcher:
                 retry_after_s=self._expected_wait_s(choice.site),
             )
         # Clients may repeat a request id, so the queue has ids of its own.
-        group = "\0".join((choice.site, choice.account, choice.model))
+        group = "\0".join((choice.site, named, choice.model))
         waiting = Waiting(secrets.token_hex(8), request.caller, group)
         if match is not None:
             patience = math.inf if match.explicit else time.monotonic() + AFFINITY_S
             waiting = replace(waiting, prefers=f"{choice.site}/{match.account}", patience=patience)
-        chat = PooledChat(request, waiting, Hold(self.conversations, request, choice.site, match))
+        chat = PooledChat(request, waiting, Hold(self.conversations, request, choice.site, match), brought)
         chat.describe = partial(self._describe, chat)
         chat.stop = partial(self._cancel, chat)
         self._enqueue(chat)
@@ -173,6 +180,8 @@ class Dispatcher:
         return self.conversations.find(request, request.choice.site, native=can.native_turns, branches=can.branches)
 
     def _accounts_of(self, site: str, named: str) -> list[Account]:
+        if named.startswith(THROW_AWAY):
+            return self.tokens.accounts_of(site, named)
         return [
             one for one in self.accounts.values() if one.profile.site == site and named in ("", one.profile.account)
         ]
@@ -210,7 +219,19 @@ class Dispatcher:
         return await self.measures.exposition()
 
     def _idle_pages(self) -> int:
-        return sum(len(account.pages.idle) for account in self.accounts.values())
+        return sum(len(account.pages.idle) for account in self.everyone.values())
+
+    def wanted(self) -> set[str]:
+        """The accounts made of callers' tokens that requests wait for."""
+        waiting = (chat.brought for chat in self._queue.values() if chat.brought is not None)
+        return {f"{brought.site}/{name}" for brought in waiting for name in brought.accounts}
+
+    def gone(self, account: Account) -> None:
+        """An account made of a token is no more."""
+        self.leases.forget(account)
+        for caller, leases in tuple(self._served.items()):
+            if leases.pop(account.name, None) is not None and not leases:
+                del self._served[caller]
 
     # queue
 
@@ -283,7 +304,7 @@ class Dispatcher:
         sites = {chat.site for chat in self._queue.values()}
         rested = [
             cooling.until
-            for account in self.accounts.values()
+            for account in self.everyone.values()
             if account.profile.site in sites
             for cooling in account.cooling.values()
             if cooling.until > now
@@ -297,7 +318,7 @@ class Dispatcher:
         rooms = {account.name: account.room(now) for accounts in able.values() for account in accounts}
         pages = [
             Page(slot.id, account.name, slot.idle, slot.used_at)
-            for account in self.accounts.values()
+            for account in self.everyone.values()
             for slot in account.pages.slots.values()
         ]
         groups = {
@@ -310,7 +331,7 @@ class Dispatcher:
         )
 
     def _lease(self, lease: Lease, closing: Sequence[asyncio.Task[None]]) -> None:
-        chat, account = self._queue.pop(lease.request), self.accounts[lease.account]
+        chat, account = self._queue.pop(lease.request), self.everyone[lease.account]
         slot = account.pages.slots[lease.page] if lease.page is not None else account.pages.add()
         self._served.setdefault(chat.request.caller, {})[account.name] = next(self._numbers)
         if chat.hold.match is not None and chat.hold.match.account != account.profile.account:
@@ -321,7 +342,7 @@ class Dispatcher:
         """Close idle pages to make room for others."""
         wanted = set(pages)
         closing = []
-        for account in self.accounts.values() if wanted else ():
+        for account in self.everyone.values() if wanted else ():
             for name in wanted & account.pages.slots.keys():
                 closing.append(self.leases.close(account, account.pages.slots[name]))
         return closing
@@ -334,15 +355,22 @@ class Dispatcher:
             mine = names.get(waiting.group, set())
             mine = mine - waiting.avoid if waiting.avoid else mine
             if not mine or (waiting.patience == math.inf and waiting.prefers not in mine):
-                self._leave(chat, chat.refused or self._why_not(chat))
+                self._leave(chat, self._why_not(chat))
 
     def _why_not(self, chat: PooledChat) -> RelayError:
-        choice = chat.request.choice
-        accounts = self._accounts_of(choice.site, choice.account)
-        return self._no_account(choice.site, [account.refusal(choice.model) for account in accounts])
+        error = self._none_lives(chat) or chat.refused
+        if error is not None:
+            return error
+        site, named, model = chat.waiting.group.split("\0")
+        return self._no_account(site, [account.refusal(model) for account in self._accounts_of(site, named)])
+
+    def _none_lives(self, chat: PooledChat) -> RelayError | None:
+        return self.tokens.none_lives(chat.brought) if chat.brought is not None else None
 
     def _again(self, chat: PooledChat, account: Account, error: RelayError) -> bool:
         """Whether a chat that an account provably refused goes back into the queue, for another one."""
+        if isinstance(error, NoAccount) and not chat.shown and (dead := self._none_lives(chat)) is not None:
+            chat.end(dead)
         explicit = chat.hold.match is not None and chat.hold.match.explicit
         if self._stopping or chat.ended or chat.shown or not error.refused or explicit:
             return False
@@ -381,6 +409,6 @@ class Dispatcher:
         idle = max(account.pages.idle, key=lambda slot: slot.used_at, default=None)
         if idle is not None:
             return idle
-        if sum(len(one.pages.slots) for one in self.accounts.values()) >= self.settings.browser.max_open_tabs:
+        if sum(len(one.pages.slots) for one in self.everyone.values()) >= self.settings.browser.max_open_tabs:
             return None
         return account.pages.add()

@@ -157,6 +157,11 @@ class Leases:
             QUIET_S, lambda: self._spawn(account.pages.save(), f"saving {account.name}")
         )
 
+    def forget(self, account: Account) -> None:
+        """Nothing runs on the account any more, and it goes."""
+        if (saving := self._saving.pop(account.name, None)) is not None:
+            saving.cancel()
+
     @asynccontextmanager
     async def borrow(self, account: Account, slot: Slot) -> AsyncIterator[Slot]:
         """Hold a page for a chore as a chat would; what fails closes it."""

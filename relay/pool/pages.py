@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,9 +48,10 @@ class Pages:
         options: Mapping[str, object],
         on_damaged: Callable[[str], None],
         on_page: Callable[[PageEvent, str], None],
+        adopt: Callable[[Context], Awaitable[None]] | None = None,
     ) -> None:
         """`options` are Playwright's for the context; `on_damaged` is told why the saved state cannot be used,
-        `on_page` of each page opened, closed and crashed."""
+        `on_page` of each page opened, closed and crashed. `adopt` logs a context in that has no saved state."""
         self.profile = profile
         self.site = site
         self.browsers = browsers
@@ -60,6 +61,7 @@ class Pages:
         self._options = dict(options)
         self._on_damaged = on_damaged
         self._on_page = on_page
+        self._adopt = adopt
         self._context: Context | None = None
         self._browser: Chromium | None = None
         self._opening = asyncio.Lock()
@@ -101,9 +103,20 @@ class Pages:
             browser = await self.browsers.get(self.profile.site)
             if self._context is None or self._context.closed or self._browser is not browser:
                 await self.save()  # what the old one still holds is what the new one starts from
-                self._context = await browser.context(self._load(), **self._options)
+                self._context = await self._made(browser)
                 self._browser = browser
             return self._context
+
+    async def _made(self, browser: Chromium) -> Context:
+        state = self._load()
+        context = await browser.context(state, **self._options)
+        if state is None and self._adopt is not None:
+            try:
+                await self._adopt(context)
+            except BaseException:
+                await context.close()
+                raise
+        return context
 
     def _load(self) -> Mapping[str, Any] | None:
         try:

@@ -25,6 +25,8 @@ from relay.errors import BadRequest
 DAY_S = 86_400.0
 MAX_UNWRITTEN = 10_000
 """Changes kept while the disk refuses them; then the oldest go."""
+THROW_AWAY = "~"
+"""Begins the names of accounts made of callers' tokens, and stands in no other name: of these nothing is written."""
 PRUNE_EVERY = 1_000
 """Starts added between two prunings."""
 
@@ -202,12 +204,12 @@ class Store:
 
     def save_account(self, name: str, state: str, why: str, reason: str = "") -> None:
         """The state of an account from now on. Accounts are named `<site>/<account>`, here and below."""
-        self._put("REPLACE INTO accounts VALUES (?, ?, ?, ?, ?)", name, state, why, self._clock(), reason)
+        self._put(name, "REPLACE INTO accounts VALUES (?, ?, ?, ?, ?)", name, state, why, self._clock(), reason)
 
     def forget_account(self, name: str) -> None:
         """It is gone: its state, rests and starts with it. (Its conversations: `conversations.py`.)"""
         for table, column in (("accounts", "name"), ("cooldowns", "account"), ("starts", "account")):
-            self._put(f"DELETE FROM {table} WHERE {column} = ?", name)
+            self._put(name, f"DELETE FROM {table} WHERE {column} = ?", name)
 
     def accounts(self) -> Mapping[str, AccountRow]:
         """By account."""
@@ -215,11 +217,11 @@ class Store:
 
     def save_cooldown(self, account: str, model: str, until: float, why: str, failures: int = 0) -> None:
         """A rest until `until`; `model` is empty for the whole account."""
-        self._put("REPLACE INTO cooldowns VALUES (?, ?, ?, ?, ?)", account, model, until, why, failures)
+        self._put(account, "REPLACE INTO cooldowns VALUES (?, ?, ?, ?, ?)", account, model, until, why, failures)
 
     def drop_cooldown(self, account: str, model: str) -> None:
         """The rest is over."""
-        self._put("DELETE FROM cooldowns WHERE account = ? AND model = ?", account, model)
+        self._put(account, "DELETE FROM cooldowns WHERE account = ? AND model = ?", account, model)
 
     def cooldowns(self) -> Mapping[str, Mapping[str, tuple[float, str, int]]]:
         """(until, why, failures) by account and model; those that are over too, for their failures still count."""
@@ -227,10 +229,10 @@ class Store:
 
     def add_start(self, account: str, model: str, at: float | None = None) -> None:
         """A chat begins (now)."""
-        self._put("INSERT INTO starts VALUES (?, ?, ?)", account, model, self._clock() if at is None else at)
+        self._put(account, "INSERT INTO starts VALUES (?, ?, ?)", account, model, self._clock() if at is None else at)
         self._added += 1
         if self._added % PRUNE_EVERY == 0:
-            self._put("DELETE FROM starts WHERE at < ?", self._clock() - DAY_S)
+            self._put(account, "DELETE FROM starts WHERE at < ?", self._clock() - DAY_S)
 
     def starts(self) -> Mapping[str, list[tuple[str, float]]]:
         """(model, at) by account, of the last day, oldest first."""
@@ -246,17 +248,18 @@ class Store:
         if row.doomed:
             statements.append((_DROP_TURNS, (row.site, row.account, row.id)))
         statements += [("REPLACE INTO turns VALUES (?, ?, ?, ?, ?, ?)", astuple(turn)) for turn in turns]
-        self._enqueue(tuple(statements))
+        self._enqueue(row.account, tuple(statements))
 
     def drop_conversation(self, row: ConversationRow) -> None:
         """Forget it and its turns."""
         whose = (row.site, row.account, row.id)
         drop = "DELETE FROM conversations WHERE site = ? AND account = ? AND id = ?"
-        self._enqueue(((_DROP_TURNS, whose), (drop, whose)))
+        self._enqueue(row.account, ((_DROP_TURNS, whose), (drop, whose)))
 
     def drop_turn(self, turn: TurnRow) -> None:
         """Forget one turn."""
-        self._put(f"{_DROP_TURNS} AND history = ?", turn.site, turn.account, turn.conversation, turn.history)
+        where = (turn.site, turn.account, turn.conversation, turn.history)
+        self._put(turn.account, f"{_DROP_TURNS} AND history = ?", *where)
 
     def take_conversations(self) -> tuple[list[ConversationRow], list[TurnRow]]:
         """Conversations, and turns in the order they were written. Once: of so many the store keeps no second copy."""
@@ -266,11 +269,11 @@ class Store:
 
     # the file
 
-    def _put(self, sql: str, *values: object) -> None:
-        self._enqueue(((sql, values),))
+    def _put(self, account: str, sql: str, *values: object) -> None:
+        self._enqueue(account, ((sql, values),))
 
-    def _enqueue(self, change: Change) -> None:
-        if not self._closed:
+    def _enqueue(self, account: str, change: Change) -> None:
+        if not self._closed and THROW_AWAY not in account:
             self._queue.put_nowait(change)
 
     async def _write(self) -> None:

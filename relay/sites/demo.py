@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Annotated, ClassVar, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from relay.browser.answer import Answer, status_error
+from relay.browser.chromium import Context
 from relay.browser.fetch import FormPart
 from relay.browser.tab import Tab
 from relay.chat.events import (
@@ -41,6 +44,8 @@ from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, Reader,
 from relay.wire.sse import SseDecoder, SseEvent
 
 CHAT = "/api/chat"
+SESSION = "relay_demo_session"
+"""The cookie of a login."""
 BUSY_PAUSES_S = (0.05, 0.1, 0.2, 0.4)
 
 # Answers of the site (validated)
@@ -209,9 +214,24 @@ class Demo(Site):
         native_turns=True, delete=True, search=True, sources=True, thinking=True, images=True, files=True,
         max_prompt_chars=100_000, max_file_bytes=31 * 1024 * 1024,
     )  # fmt: skip
+    token_pattern = re.compile(r"[A-Za-z0-9_-]{16,}\.[0-9a-f]{64}")  # the session cookie's value
     concurrency = 6  # HTTP/1.1: a browser opens six connections to a host
     evidence = "2026-11"
     screen = ScreenRecipe(answer="**" + CHAT, reader=DemoReader, upload="**/api/files", settle_ms=150)
+
+    async def adopt(self, context: Context, token: str) -> None:
+        """The value of the session cookie."""
+        cookie = {
+            "name": SESSION,
+            "value": token,
+            "domain": urlsplit(self.home).hostname,
+            "path": "/",
+            "expires": -1,
+            "httpOnly": True,
+            "secure": False,
+            "sameSite": "Lax",
+        }
+        await context.set_state({"cookies": [cookie], "origins": []})
 
     async def probe(self, tab: Tab) -> Login:
         """GET /api/me."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import secrets
 import string
 from collections.abc import AsyncGenerator, Coroutine, Sequence
@@ -49,7 +48,6 @@ class Gradio(Site):
     drivers = ("fetch:queue", "fetch:call", "screen", "dom")
     models = (ModelSpec("", "Gradio app", default=True, images=True, files=True),)
     capabilities = Capabilities(images=True, files=True)
-    token_pattern = re.compile(r"[^:\s]+:\S+")  # user:password, for apps launched with auth=
     needs_base_url = True
     evidence = "2026-11"
     # The page draws its last words after its buttons say it is done, on a busy machine by a second.

@@ -6,11 +6,14 @@ import asyncio
 import base64
 import json
 import re
+import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 from relay.browser.answer import Answer
+from relay.browser.chromium import Context, State
 from relay.browser.fetch import FormPart
 from relay.browser.tab import Response, Tab
 from relay.chat.events import Event
@@ -40,7 +43,10 @@ RENEW_S = 10.0
 WALL_S = 2.0
 """How long a page that shows its login wall may still be renewing the login."""
 PARSE_S = 60.0
-JWT = re.compile(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}")
+SKEW_S = 60.0
+"""How far the site's clock and ours may be apart."""
+JWT = re.compile(r"[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]{8,}){2,7}")
+"""A JWT; of 2024 also an array of parts, joined by dots."""
 
 AGENTS: dict[str, tuple[str, str]] = {  # model key -> scenario, agentMode (section 3)
     "k28-agent-preview": ("SCENARIO_OK_COMPUTER", "TYPE_NORMAL"),
@@ -57,9 +63,28 @@ def claims(token: str) -> dict[str, Any]:
     try:
         body = token.split(".")[1]
         found = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def login_state(token: str, home: str) -> State:
+    """A pasted token as the browser keeps it (section 2). What is no access token is one that the page trades in."""
+    address = urlsplit(home)
+    is_access = token.count(".") == 2 and claims(token).get("typ") == "access"
+    stored = {"name": "access_token" if is_access else "refresh_token", "value": token}
+    cookie = {
+        "name": "kimi-auth",
+        "value": token,
+        "domain": f".{(address.hostname or '').removeprefix('www.')}",
+        "path": "/",
+        "expires": -1,
+        "httpOnly": False,
+        "secure": True,
+        "sameSite": "Lax",
+    }
+    origin = {"origin": f"{address.scheme}://{address.netloc}", "localStorage": [stored]}
+    return {"cookies": [cookie] if is_access else [], "origins": [origin]}
 
 
 def chat_body(turn: Turn, files: Sequence[FileRef] = ()) -> dict[str, object]:
@@ -123,6 +148,13 @@ class Kimi(Site):
         upload="**" + UPLOAD,
         renews=True,
     )
+
+    async def adopt(self, context: Context, token: str) -> None:
+        """An access token as it is, any other for the page to trade in. Raises LoginNeeded for one that has expired."""
+        expires = claims(token).get("exp")
+        if isinstance(expires, int | float) and expires + SKEW_S < time.time():
+            raise LoginNeeded("The Kimi token has expired.", refused=True)
+        await context.set_state(login_state(token, self.home))
 
     async def headers(self, tab: Tab) -> dict[str, str]:
         """What the page's own calls carry (section 4). Raises LoginNeeded without a token."""

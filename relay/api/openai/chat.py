@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from pydantic import ValidationError
 from starlette.responses import Response
 
-from relay.api import auth, errors
+from relay.api import errors, tokens
 from relay.api.answer import Limits
 from relay.api.openai.chunks import Frame
 from relay.api.openai.messages import messages_of
@@ -38,18 +38,18 @@ _DOCUMENTED = {
 
 
 @router.post("/chat/completions", openapi_extra=_DOCUMENTED)
-async def create(request: Request, holder: auth.Chatter) -> Response:
+async def create(request: Request, bearer: tokens.Bringer) -> Response:
     """Answer a chat, streamed or whole."""
     settings: Settings = request.app.state.settings
     pool: Pool = request.app.state.pool
     body = read(await request.body())
     check(body)
+    offers = pool.offers(everything=True)
+    choice, ignored = choose(body, offers)
+    caller, brought = bearer.at(choice.site, offers)
     messages = messages_of(body)
     if any(message.attachments for message in messages):
         await asyncio.to_thread(digest_files, messages)
-    offers = pool.offers(everything=True)
-    choice, ignored = choose(body, offers)
-    auth.allow(holder, choice.site)
     # Not the request's id: clients may repeat that one.
     frame = Frame(id=f"chatcmpl-{uuid.uuid4().hex}", created=int(time.time()), model=body.model)
     chat = pool.submit(
@@ -57,9 +57,10 @@ async def create(request: Request, holder: auth.Chatter) -> Response:
             id=request.state.request_id,
             choice=choice,
             messages=messages,
-            caller=holder.id,
+            caller=caller,
             conversation_id=body.conversation_id or None,
             answer_id=frame.id,
+            tokens=brought,
         )
     )
     wanted = Wanted(
