@@ -26,6 +26,7 @@ from relay.pool.hold import Hold
 from relay.pool.keeper import Keeper
 from relay.pool.leases import Leases
 from relay.pool.measures import Measures
+from relay.pool.notices import Notices
 from relay.pool.offers import offers_of
 from relay.pool.owner import AccountOwner
 from relay.pool.pages import Slot
@@ -62,6 +63,7 @@ class Dispatcher:
         self.owner = AccountOwner(self, settings.profiles, keys)
         self.logins = RemoteLogins(settings, self.owner, self.browsers)
         self.tokens = SiteTokens(settings)
+        self.notices = Notices(settings)
         self._keys = keys
 
     def __repr__(self) -> str:
@@ -71,6 +73,7 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Load the accounts and what the last run knew, launch the browser, and check the logins in the background."""
+        await self.notices.start()
         self.store = await Store.open(self.settings.home / "relay.db")
         self._opened = True
         self.conversations = Conversations(self.store, self.settings.conversations, self.settings.keep_conversations_s)
@@ -93,7 +96,7 @@ class Dispatcher:
 
     def load(self, profile: Profile) -> Account:
         """The account of a folder, not yet among ours."""
-        return Account.load(profile, self.settings, self.browsers, self.store, self.measures.page)
+        return Account.load(profile, self.settings, self.browsers, self.store, self.measures.page, self.notices.parked)
 
     def forget(self, account: Account) -> None:
         """An account was removed: what we know of it goes too. (Its conversations: by the sweep.)"""
@@ -120,6 +123,7 @@ class Dispatcher:
         for account in self.accounts.values():
             await account.pages.save()
             account.lock.release()
+        await self.notices.stop()
         await self.browsers.stop()
         await self.store.close()
 
