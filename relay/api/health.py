@@ -34,12 +34,13 @@ async def health(request: Request) -> Response:
     status = pool.status()
     body = {"status": "ok" if status.ready else "degraded", "version": __version__, **_counts(status)}
     try:
-        await auth.require_holder(request)
+        holder = await auth.require_holder(request)
     except Unauthorized:
         return JSONResponse(body)
     accounts = [
         {"site": a.site, "account": a.account, "state": a.state, "why": a.why, "chats": a.chats, "tabs": a.tabs}
         for a in status.accounts
+        if holder.may_use(a.site)
     ]
     return JSONResponse({**body, "accounts": accounts})
 

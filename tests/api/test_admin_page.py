@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, async_playwright, expect
+import pytest_asyncio
+from playwright.async_api import Browser, BrowserContext, Page, Request, async_playwright, expect
 
 from relay.api.admin_login import AdminLogin
 from relay.browser.executable import find
@@ -18,6 +19,7 @@ from relay.settings import Settings
 from tests.api.conftest import Served
 from tests.api.test_keys import Clock
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 PASSWORD = "correct horse"
 NOW_S = time.time()
 EVERY_STATE = (
@@ -47,31 +49,44 @@ def served() -> Iterator[Served]:
     server.stop()
 
 
-@pytest.fixture
-async def pages(served: Served) -> AsyncIterator[Any]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        own = Path(playwright.chromium.executable_path)
+        executable = find(Settings(_env_file=None).browser.executable, own, "shell")
+        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def pages(served: Served, browser: Browser) -> AsyncIterator[Any]:
     """`await pages(width, height)` in a browser; no page of it may log an error or ask anybody else."""
     served.pool.accounts.clear()
     served.pool.accounts.update({account.name: account for account in EVERY_STATE})
     served.pool.owner.calls.clear()
     served.app.state.admin_login = AdminLogin(served.settings)
     wrong: list[str] = []
-    async with async_playwright() as playwright:
-        own = Path(playwright.chromium.executable_path)
-        executable = find(Settings(_env_file=None).browser.executable, own, "shell")
-        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+    contexts: list[BrowserContext] = []
 
-        async def open_page(width: int = 1280, height: int = 800) -> Page:
-            context = await browser.new_context(viewport={"width": width, "height": height})
-            page = await context.new_page()
-            page.set_default_timeout(10_000)
-            page.on("pageerror", lambda error: wrong.append(str(error)))
-            page.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
-            context.on("request", lambda sent: sent.url.startswith(served.url) or wrong.append(sent.url))
-            await page.goto(f"{served.url}/admin")
-            return page
+    def note(sent: Request) -> None:
+        if not sent.url.startswith(served.url):
+            wrong.append(sent.url)
 
-        yield open_page
-        await browser.close()
+    async def open_page(width: int = 1280, height: int = 800) -> Page:
+        context = await browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = await context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.append(said.text) if "Content Security" in said.text else None)
+        context.on("request", note)
+        await page.goto(f"{served.url}/admin")
+        return page
+
+    yield open_page
+    for context in contexts:
+        await context.close()
     assert wrong == []
 
 

@@ -201,6 +201,8 @@ def test_a_key_for_some_sites(serve: Callable[..., Served]) -> None:
         error_of(http.get("/v1/models/demo"), 403, "site_not_allowed")
         assert http.get("/v1/models").json()["data"] == []
         assert [model["id"] for model in http.get("/v1/models?all=true").json()["data"]] == ["kimi"]
+        assert http.get("/health").json()["accounts"] == []
+        error_of(http.get("/metrics"), 403, "site_not_allowed")
         error_of(http.post(CHAT, json=body("kimi")), 503, "no_account_available")  # it may; there is none
 
 
