@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from typing import cast
 
 from relay.chat.events import (
@@ -31,7 +32,7 @@ from relay.errors import (
     RateLimited,
     SiteUnavailable,
 )
-from relay.pool.face import AccountStatus, Logins, Offer, Owner, PoolStatus, Tokens
+from relay.pool.face import AccountStatus, Logins, Offer, Owner, PoolStatus
 from relay.pool.measures import Measures
 
 Script = Callable[["ScriptedChat"], AsyncIterator[Event]]
@@ -192,6 +193,19 @@ class ScriptedChat:
         self.cancelled.set()
 
 
+class ScriptedTokens:
+    """Implements the pool's Tokens: what ends in `live` lives."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    async def check(self, token: str, site: str) -> bool:
+        self.asked.append((site, token))
+        if token.endswith("unreachable"):
+            raise SiteUnavailable("The site answered HTTP 500.")
+        return token.endswith("live")
+
+
 class ScriptedPool:
     """Implements the pool's face: model `demo/<script>` plays that script."""
 
@@ -203,7 +217,7 @@ class ScriptedPool:
         self.measures = Measures(self.status, lambda: 0)
         self.owner = cast(Owner, None)
         self.logins = cast(Logins, None)
-        self.tokens = cast(Tokens, None)
+        self.tokens = ScriptedTokens()
 
     @property
     def last(self) -> ScriptedChat:
@@ -224,8 +238,10 @@ class ScriptedPool:
     def offers(self, *, everything: bool = False) -> Sequence[Offer]:
         demo = [Offer("demo", "demo", "demo", "Demo", True, ("gpt-demo",), thinking=True, search=True, images=True)]
         demo += [Offer(f"demo/{key}", "demo", key, f"Demo {key}") for key in (*SCRIPTS, "full") if key != "demo"]
+        demo = [replace(offer, token_pattern=r"tok-[a-z]{4,}") for offer in demo]
         kimi = Offer("kimi", "kimi", "k2d6-chat", "Kimi", default=True, agents="[0-9a-z]{20}", ready=False)
-        return [*demo, kimi] if everything else demo
+        kimi = replace(kimi, token_pattern=r"kim-[a-z]{4,}")
+        return [*demo, kimi, Offer("gradio", "gradio", "", "Gradio", ready=False)] if everything else demo
 
     def status(self) -> PoolStatus:
         if self.broken:

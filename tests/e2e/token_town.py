@@ -47,7 +47,7 @@ class Town:
 
     async def _run(self) -> None:
         self._loop, self._down = asyncio.get_running_loop(), asyncio.Event()
-        passwords = {user: "secret" for user in [*self.users, OWNER]}
+        passwords = dict.fromkeys([*self.users, OWNER], "secret")
         app = create_app(secret=self._secret, accounts=passwords, pace=Pace(0.01, 0.001, 2.0, 0.01))
         self.site: DemoSite = app.state.site
         async with DemoServer(app) as server:
