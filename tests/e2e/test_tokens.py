@@ -222,16 +222,17 @@ async def test_kimi_trades_the_token_and_it_is_still_found(
     user = "token-kimi-rotating"
     tokens = login(user)
     used += [tokens.refresh, tokens.access]
-    await replicas.play("kimi", user, Scenario(answer=Answer(echo=True), access_ttl_s=1))
+    await replicas.play("kimi", user, Scenario(answer=Answer(echo=True), access_ttl_s=4))
     before = await contexts(warm)
-    for number in range(3):
+    for number in range(2):
         assert text_of(await asked(warm, tokens.refresh, f"hello {number}", "kimi")).endswith(f"hello {number}")
-        await asyncio.sleep(1.1)  # the access token's life
+        if number == 0:
+            await asyncio.sleep(4.1)  # the access token's life
     assert len(await contexts(warm) - before) == 1
     traded = await replicas.records(site="kimi", account=user, operation="refresh", state="finished")
     spent = {record.headers["authorization"] for record in traded if record.status == 200}
     assert f"Bearer {tokens.refresh}" in spent
-    assert len(spent) >= 3, "each time by the newest"
+    assert len(spent) >= 2, "each time by the newest"
     used += [header.removeprefix("Bearer ") for header in spent]
     assert (await checked(warm, tokens.refresh)).json() == {"live": True}
 
