@@ -5,7 +5,10 @@
     │   ├── ContextTooLong    400 context_length_exceeded
     │   └── ContentRefused    400 content_filter
     ├── Unauthorized          401 invalid_api_key
+    │   ├── NotLoggedIn       401 not_logged_in
+    │   └── WrongPassword     401 wrong_password
     ├── Forbidden             403 (foreign Origin or Host)
+    │   └── SiteNotAllowed    403 site_not_allowed
     ├── UnknownModel          404 model_not_found
     ├── ConversationNotFound  404 conversation_not_found
     ├── AccountNotFound       404 account_not_found
@@ -86,10 +89,28 @@ class Unauthorized(RelayError):
     status, type, code = 401, "invalid_request_error", "invalid_api_key"
 
 
+class NotLoggedIn(Unauthorized):
+    """The admin API without a valid session or static key."""
+
+    code = "not_logged_in"
+
+
+class WrongPassword(Unauthorized):
+    """The password of the admin page was wrong."""
+
+    code = "wrong_password"
+
+
 class Forbidden(RelayError):
     """A foreign Origin, or a Host that is not ours."""
 
     status, type, code = 403, "invalid_request_error", "forbidden"
+
+
+class SiteNotAllowed(Forbidden):
+    """The API key is not for this site."""
+
+    code = "site_not_allowed"
 
 
 class UnknownModel(RelayError):
@@ -123,7 +144,7 @@ class TooLarge(RelayError):
 
 
 class RateLimited(RelayError):
-    """The site limits this account; `retry_after_s` where the site tells."""
+    """The site limits this account, or the owner the API key; `retry_after_s` where that is known."""
 
     status, type, code = 429, "rate_limit_error", "rate_limit_exceeded"
     retryable = True

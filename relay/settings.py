@@ -82,6 +82,7 @@ class LoginSettings(Group):
 
     open_within_s: Clock = Field(600, description="seconds in which a remote login's address must be opened")
     idle_s: Clock = Field(900, description="seconds without a viewer after which a remote login ends")
+    total_s: Clock = Field(3600, description="seconds that a login may take in all, in a window or from afar")
 
 
 class Clocks(Group):
@@ -207,6 +208,11 @@ class Settings(BaseSettings):
         return self.home / "browser_profiles"
 
     @property
+    def socket(self) -> Path:
+        """The owner's socket of a running server."""
+        return self.home / "relay.sock"
+
+    @property
     def is_loopback(self) -> bool:
         """Whether the server listens on loopback only."""
         return self.host in {"127.0.0.1", "::1", "localhost"}
@@ -223,11 +229,6 @@ class Settings(BaseSettings):
         """Whether a Bearer in the shape of a site's token is taken for one."""
         return self.is_loopback if self.token_passthrough is None else self.token_passthrough
 
-    @property
-    def lacks_key(self) -> bool:
-        """Whether the server would be open to the network without an API key; it then refuses to start."""
-        return not self.is_loopback and not any(key.get_secret_value() for key in self.api_keys)
-
     @classmethod
     def settings_customise_sources(
         cls,
@@ -241,6 +242,11 @@ class Settings(BaseSettings):
         home = Path(os.environ.get("RELAY_HOME") or init_settings().get("home") or default_home())
         toml = TomlConfigSettingsSource(settings_cls, home / "relay.toml")
         return init_settings, env_settings, dotenv_settings, toml
+
+    def browser_of(self, site: str) -> BrowserSettings:
+        """The browser's settings for one site."""
+        own = self.sites.get(site)
+        return self.browser.model_copy(update={"mode": own.mode}) if own and own.mode else self.browser
 
     def clocks_for(self, site: str, own: Clocks | None = None) -> Clocks:
         """The clocks of one site: its setting, else the site's own, else the general ones."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,11 @@ ROOT = Path(__file__).parent.parent
 NODE = ROOT / "tests" / "node"
 CACHE = ROOT / ".cache"
 
+
+# A shell starts its background jobs with SIGINT ignored, and every process below inherits that: tests that send it to
+# theirs would wait in vain. Whatever handler is set here, a new program begins with the default one.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No test asserts a time: a busy machine is no failure.
 settings.register_profile("untimed", deadline=None)

@@ -10,7 +10,8 @@ from fastapi.middleware import Middleware
 from fastapi.openapi.utils import get_openapi
 
 from relay import __version__
-from relay.api import auth, errors, health, metrics, pages, tokens
+from relay.api import admin, auth, errors, health, metrics, pages, tokens
+from relay.api.admin_login import AdminLogin
 from relay.api.gate import Gate
 from relay.api.openai import chat, models
 from relay.api.openai.schema import ChatBody
@@ -19,19 +20,21 @@ from relay.settings import Settings
 
 
 def create_app(settings: Settings, pool: Pool) -> FastAPI:
-    """All routes over one pool."""
-    keys = auth.Keys(key.get_secret_value() for key in settings.api_keys)
+    """All routes over one pool. Raises BadRequest where the file of stored keys is damaged."""
+    keys = auth.Keys.of(settings)
     app = FastAPI(
         title="relay",
         version=__version__,
         summary="Your own accounts at AI chat web sites, behind one OpenAI-compatible API.",
-        middleware=[Middleware(Gate, settings=settings, has_keys=bool(keys))],
+        middleware=[Middleware(Gate, settings=settings, keys=keys)],
         docs_url=None,  # its page would load scripts from elsewhere; ours is in `pages`
         redoc_url=None,
     )
     app.state.settings = settings
     app.state.pool = pool
     app.state.keys = keys
+    app.state.admin_login = AdminLogin(settings)
+    app.state.url = settings.address
     app.state.started_s = int(time.time())
     errors.install(app)
     # Chats first: routes are tried in this order.
@@ -41,6 +44,7 @@ def create_app(settings: Settings, pool: Pool) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router, dependencies=[auth.SHOWN_IN_DOCS])
     app.include_router(pages.router)
+    app.include_router(admin.router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

@@ -1,53 +1,80 @@
-"""Who calls: API keys, compared in constant time. Without keys every caller is the owner."""
+"""Who calls: API keys, static or stored. Where none is wanted, every caller is the owner; so is who has his socket."""
 
 from __future__ import annotations
 
-import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
+from starlette.requests import HTTPConnection
 
-from relay.errors import Unauthorized
+from relay.api.keys import Holder, KeyFile, Pace, StoredKey, StoredKeys, caller_of, digest
+from relay.errors import SiteNotAllowed, Unauthorized
+from relay.pool.face import Offer
+from relay.settings import Settings
 
 LOCAL = "local"
 """The caller where no keys are configured."""
+OWNER = "relay.owner"
+"""Key of the ASGI scope, set on the owner's socket only: what a client sends never becomes a key of the scope."""
 
 
 class Keys:
-    """The configured API keys, by their hashes."""
+    """The API keys: static ones by their digests, stored ones as their file has them now."""
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._digests = [_digest(key) for key in keys if key]
+    def __init__(self, static: Iterable[str], stored: StoredKeys | None = None, *, is_open: bool = True) -> None:
+        """`is_open`: whether the server may be used without a key, if there is none."""
+        self._static = [digest(key) for key in static if key]
+        self._stored = stored
+        self._is_open = is_open
+        self.pace = Pace()
+
+    @classmethod
+    def of(cls, settings: Settings) -> Keys:
+        """The keys of a server. Raises BadRequest where the file of stored keys is damaged."""
+        static = (key.get_secret_value() for key in settings.api_keys)
+        return cls(static, StoredKeys(KeyFile(settings.home)), is_open=settings.is_loopback)
 
     def __bool__(self) -> bool:
-        return bool(self._digests)
+        """Whether callers need a key. A file without a key in it wants one too: the last key was revoked."""
+        return bool(self._static) or not self._is_open or self._known() is not None
 
     def __repr__(self) -> str:
-        return f"<Keys {len(self._digests)}>"
+        return f"<Keys {len(self._static)} static, {self._stored}>"
 
-    def caller(self, presented: str) -> str:
-        """The id of the key's holder, `local` without keys. Raises Unauthorized."""
-        if not self._digests:
-            return LOCAL
-        digest = _digest(presented)
-        # All are compared, so that the time tells nothing of which one it was.
-        matches = [hmac.compare_digest(digest, known) for known in self._digests]
-        if not presented or not any(matches):
+    def holder(self, presented: str) -> Holder:
+        """The key's holder, `local` without keys. Raises Unauthorized."""
+        if not self:
+            return Holder(LOCAL)
+        shown = digest(presented)
+        if self._matches(shown):
+            return Holder(caller_of(shown))
+        # By its digest, whose bytes a caller cannot choose: how long the search takes tells nothing of the keys.
+        stored = (self._known() or {}).get(shown)
+        if stored is None:
             raise Unauthorized(
                 "A valid API key is needed: send it as 'Authorization: Bearer <key>'. "
-                "Keys are set with RELAY_API_KEYS on the server."
+                "`relay keys create` makes one, RELAY_API_KEYS sets some."
             )
-        return f"key-{digest.hex()[:12]}"
+        return Holder(caller_of(shown), tuple(stored.sites), stored.rpm)
+
+    def is_static(self, presented: str) -> bool:
+        """Whether it is one of RELAY_API_KEYS: those are the owner's own."""
+        return self._matches(digest(presented))
+
+    def _matches(self, shown: bytes) -> bool:
+        # All are compared, so that the time tells nothing of which one it was.
+        matches = [hmac.compare_digest(shown, known) for known in self._static]
+        return any(matches)
+
+    def _known(self) -> dict[bytes, StoredKey] | None:
+        return self._stored.current() if self._stored is not None else None
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "replace")).digest()
-
-
-def presented_key(request: Request) -> str:
+def presented_key(request: HTTPConnection) -> str:
     """The Bearer token, else `x-api-key`; empty where there is none."""
     scheme, _, token = request.headers.get("authorization", "").strip().partition(" ")
     if scheme.lower() == "bearer" and token.strip():
@@ -55,12 +82,60 @@ def presented_key(request: Request) -> str:
     return request.headers.get("x-api-key", "").strip()
 
 
-async def require_caller(request: Request) -> str:
-    """The caller's id. Raises Unauthorized."""
+def is_owner(request: HTTPConnection) -> bool:
+    """Whether the request came by the owner's socket."""
+    return request.scope.get(OWNER) is True
+
+
+def is_own_page(origin: str, host: str, public_url: str) -> bool:
+    """Whether an `Origin` is a page of this server, which was called as `host`; a proxy may have changed that name."""
+    try:
+        page, public = urlsplit(origin.lower()), urlsplit(public_url.lower())
+        if public.netloc and (page.scheme, page.netloc) == (public.scheme, public.netloc):
+            return True
+    except ValueError:
+        return False
+    if page.netloc == public.netloc and public.scheme == "https":
+        return False  # the same name without TLS: anybody on the way may have written that page
+    return page.scheme in ("http", "https") and page.netloc != "" and page.netloc == host.lower()
+
+
+async def require_holder(request: Request) -> Holder:
+    """Whose request it is. Raises Unauthorized."""
     keys: Keys = request.app.state.keys
-    return keys.caller(presented_key(request))
+    holder = Holder(LOCAL) if is_owner(request) else keys.holder(presented_key(request))
+    request.state.holder = holder
+    return holder
+
+
+async def require_caller(holder: Annotated[Holder, Depends(require_holder)]) -> str:
+    """The caller's id. Raises Unauthorized."""
+    return holder.id
+
+
+async def require_chatter(request: Request) -> Holder:
+    """Who wants a chat: it is counted. Raises Unauthorized, RateLimited."""
+    holder = await require_holder(request)
+    keys: Keys = request.app.state.keys
+    keys.pace.spend(holder)
+    return holder
+
+
+def allow(holder: Holder, site: str) -> None:
+    """Raises SiteNotAllowed where the holder's key is not for a site."""
+    if not holder.may_use(site):
+        raise SiteNotAllowed(
+            f"This API key is not for {site}: it is for {', '.join(holder.sites)}. GET /v1/models lists their models.",
+            param="model",
+        )
+
+
+def offers_for(holder: Holder, offers: Sequence[Offer]) -> list[Offer]:
+    """The models that a holder may use."""
+    return [offer for offer in offers if holder.may_use(offer.site)]
 
 
 Caller = Annotated[str, Depends(require_caller)]
+CallingHolder = Annotated[Holder, Depends(require_holder)]
 SHOWN_IN_DOCS = Depends(HTTPBearer(auto_error=False, description="a relay API key, where keys are configured"))
-"""A router dependency that gives `/docs` its box for the key; `Caller` is what checks."""
+"""A router dependency that gives `/docs` its box for the key; what checks it is one of those above."""

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from relay.api import errors
+from relay.api import auth, errors
 from relay.errors import Forbidden, RelayError, TooLarge
 from relay.settings import Settings
 
@@ -23,6 +23,10 @@ EXPOSED = "x-request-id, retry-after, retry-after-ms, x-should-retry, " + ", ".j
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
 _LOCAL_NAMES = {"localhost", "host.docker.internal"}
+_SOCKET_NAME = "relay"
+"""What commands call the server by on the owner's socket."""
+_OURS_ALONE = re.compile(r"/(admin|login)(/.*)?", re.DOTALL)
+"""Paths that no page of another origin ever uses."""
 _CLIENT_GONE = 499
 """Logged where the client left before the answer's status, as nginx does."""
 
@@ -30,14 +34,15 @@ _CLIENT_GONE = 499
 class Gate:
     """ASGI middleware; the outermost."""
 
-    def __init__(self, app: ASGIApp, settings: Settings, *, has_keys: bool) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, *, keys: auth.Keys) -> None:
         self._app = app
-        self._has_keys = has_keys
+        self._keys = keys
+        self._public_url = settings.public_url
         self._max_body_bytes = settings.max_body_mib * 1024 * 1024
         self._hosts = _LOCAL_NAMES | {settings.host.lower()} | {name.lower() for name in settings.allowed_hosts or ()}
         self._any_host = "*" in self._hosts or (settings.allowed_hosts is None and not settings.is_loopback)
-        origins = settings.cors_origins if settings.cors_origins is not None else ["*"] if has_keys else []
-        self._origins = {origin.rstrip("/").lower() for origin in origins}
+        given = settings.cors_origins
+        self._given_origins = None if given is None else {origin.rstrip("/").lower() for origin in given}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
@@ -64,8 +69,8 @@ class Gate:
 
     async def _pass(self, scope: Scope, headers: Mapping[str, str], receive: Receive, visit: _Visit) -> None:
         try:
-            self._check_host(headers.get("host", ""))
-            visit.extra += self._cors(headers)
+            self._check_host(headers.get("host", ""), by_socket=scope.get(auth.OWNER) is True)
+            visit.extra += self._cors(headers, scope["path"])
             self._check_length(headers.get("content-length", ""))
         except RelayError as error:
             await errors.response_of(error)(scope, receive, visit)
@@ -75,32 +80,47 @@ class Gate:
             return
         await self._app(scope, self._limited(receive), visit)
 
-    def _check_host(self, host: str) -> None:
+    def _check_host(self, host: str, *, by_socket: bool) -> None:
         """A page of another name that resolves to us (DNS rebinding) is refused: names are known, addresses safe."""
         match = _HOST.fullmatch(host)
         name = match[1].lower().rstrip(".") if match else ""
+        if by_socket and name == _SOCKET_NAME:
+            return
         if not name or not (self._any_host or name in self._hosts or name.endswith(".localhost") or _is_address(name)):
             raise Forbidden(
                 f"The Host {host[:100]!r} is not one that this server answers to. RELAY_ALLOWED_HOSTS adds names."
             )
 
-    def _cors(self, headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    def _cors(self, headers: Mapping[str, str], path: str) -> list[tuple[bytes, bytes]]:
         """The headers for a page of another origin. Raises Forbidden without keys: pages could use the accounts."""
         origin = headers.get("origin", "").lower()
+        if _OURS_ALONE.fullmatch(path):
+            if "access-control-request-method" in headers or (
+                origin and not auth.is_own_page(origin, headers.get("host", ""), self._public_url)
+            ):
+                raise Forbidden("A page of another origin may not use the admin and login pages.")
+            return []
         if not origin or origin.partition("://")[2] == headers.get("host", "").lower():
             return []
-        if "*" in self._origins or origin in self._origins:
+        origins = self._origins()
+        if "*" in origins or origin in origins:
             return [
-                (b"access-control-allow-origin", b"*" if "*" in self._origins else origin.encode("latin-1")),
+                (b"access-control-allow-origin", b"*" if "*" in origins else origin.encode("latin-1")),
                 (b"access-control-expose-headers", EXPOSED.encode()),
                 (b"vary", b"origin"),
             ]
-        if not self._has_keys:
+        if not self._keys:
             raise Forbidden(
                 f"A page of {origin[:100]} may not use this server. RELAY_CORS_ORIGINS lists the origins that may; "
                 "with RELAY_API_KEYS set, any may that has a key."
             )
         return []
+
+    def _origins(self) -> set[str]:
+        """Whose pages may use the API: as set, else with keys all, without none."""
+        if self._given_origins is not None:
+            return self._given_origins
+        return {"*"} if self._keys else set()
 
     def _check_length(self, length: str) -> None:
         if length.isdigit() and int(length) > self._max_body_bytes:

@@ -34,12 +34,20 @@ async def health(request: Request) -> Response:
     status = pool.status()
     body = {"status": "ok" if status.ready else "degraded", "version": __version__, **_counts(status)}
     try:
-        await auth.require_caller(request)
+        await auth.require_holder(request)
     except Unauthorized:
         return JSONResponse(body)
     accounts = [
-        {"site": a.site, "account": a.account, "state": a.state, "why": a.why, "chats": a.chats, "tabs": a.tabs}
-        for a in status.accounts
+        {
+            "site": one.site,
+            "account": one.account,
+            "state": one.state,
+            "reason": one.reason,
+            "why": one.why,
+            "chats": one.chats,
+            "tabs": one.tabs,
+        }
+        for one in status.accounts
     ]
     return JSONResponse({**body, "accounts": accounts})
 

@@ -1,4 +1,4 @@
-"""Pages for people: `/admin` (the status page of `relay/web`) and `/docs` (the routes); all they load is ours."""
+"""Pages for people: `/admin` (what it shows comes from `/admin/api`) and `/docs`, the routes; all they load is ours."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _file(name: str) -> str:
 
 @router.get("/admin")
 async def admin() -> Response:
-    """Accounts, queue and models, as `/health` tells them."""
+    """Accounts, queue and models, and what the owner can do with them; the page asks for the password."""
     return HTMLResponse(_file("admin.html"), headers=HEADERS)
 
 

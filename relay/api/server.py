@@ -10,6 +10,7 @@ from types import TracebackType
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from relay.errors import BadRequest
 
@@ -17,10 +18,13 @@ KEEP_ALIVE_S = 75
 """Idle connections stay open for longer than clients keep them: no request meets a closing connection."""
 
 
-class _Uvicorn(uvicorn.Server):
+class Uvicorn(uvicorn.Server):
+    """A server on a socket that listens already; it ends when it is told."""
+
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -30,6 +34,43 @@ class _Uvicorn(uvicorn.Server):
     def capture_signals(self) -> Generator[None, None, None]:
         yield
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it serves."""
+        return self._running is not None
+
+    async def listen(self, listener: socket.socket, name: str) -> None:
+        """Serve, until `end`; returns once requests are taken. Raises what went wrong."""
+        self._running = asyncio.create_task(self.serve([listener]), name=name)
+        listening = asyncio.create_task(self.listening.wait())
+        await asyncio.wait({self._running, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if not listening.done():
+            listening.cancel()
+            await self._running
+
+    async def end(self) -> None:
+        """Accept no more, let answers in flight finish for the configured time, then cut them."""
+        if self._running is not None:
+            self.should_exit = True
+            await self._running
+            self._running = None
+
+
+def configured(app: ASGIApp, grace_s: float) -> uvicorn.Config:
+    """How all our servers run."""
+    return uvicorn.Config(
+        app,
+        lifespan="off",
+        ws="none",
+        http="httptools",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=round(grace_s),
+    )
+
 
 class HttpServer:
     """`async with HttpServer(app, host, port) as server: ... server.url`. Port 0 means any free one."""
@@ -37,23 +78,10 @@ class HttpServer:
     def __init__(self, app: FastAPI, host: str = "127.0.0.1", port: int = 0, *, grace_s: float = 8) -> None:
         self.host = host
         self.port = port
-        config = uvicorn.Config(
-            app,
-            lifespan="off",
-            ws="none",
-            http="httptools",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=round(grace_s),
-        )
-        self._uvicorn = _Uvicorn(config)
-        self._running: asyncio.Task[None] | None = None
+        self._uvicorn = Uvicorn(configured(app, grace_s))
 
     def __repr__(self) -> str:
-        return f"<HttpServer {self.url} {'up' if self._running else 'down'}>"
+        return f"<HttpServer {self.url} {'up' if self._uvicorn.is_up else 'down'}>"
 
     @property
     def url(self) -> str:
@@ -72,19 +100,11 @@ class HttpServer:
                 f"{self.host}:{self.port} cannot be listened on ({said}). Choose another --port."
             ) from None
         self.port = listener.getsockname()[1]
-        self._running = asyncio.create_task(self._uvicorn.serve([listener]), name="http server")
-        listening = asyncio.create_task(self._uvicorn.listening.wait())
-        await asyncio.wait({self._running, listening}, return_when=asyncio.FIRST_COMPLETED)
-        if not listening.done():
-            listening.cancel()
-            await self._running  # raises what went wrong
+        await self._uvicorn.listen(listener, "http server")
 
     async def stop(self) -> None:
         """Accept no more, let answers in flight finish for `grace_s`, then cut them."""
-        if self._running is not None:
-            self._uvicorn.should_exit = True
-            await self._running
-            self._running = None
+        await self._uvicorn.end()
 
     async def __aenter__(self) -> HttpServer:
         await self.start()

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, Field, ValidationError
 
 from relay.api import auth, errors
+from relay.api.keys import Holder
 from relay.errors import BadRequest, Unauthorized
 from relay.pool.face import Offer, Pool
 from relay.settings import Settings
@@ -60,37 +61,44 @@ def tokens_of(presented: str, pattern: str) -> tuple[str, ...]:
 class Bearer:
     """What a request presented, before the site is known that it would be a token of."""
 
-    caller: str
-    """The holder's id; empty where it is no key."""
+    holder: Holder | None
+    """Whose key it is; None where it is none."""
     presented: str = field(default="", repr=False)
     """What may be site tokens; empty where nothing may."""
     refusal: Unauthorized | None = None
     """What to raise where it turns out to be neither."""
 
     def at(self, site: str, offers: Sequence[Offer]) -> tuple[str, tuple[str, ...]]:
-        """Who calls, and the site tokens to use in place of the owner's accounts. Raises Unauthorized."""
+        """Who calls, and the site tokens to use in place of the owner's accounts.
+
+        Raises Unauthorized, SiteNotAllowed where the key is not for the site.
+        """
         brought = tokens_of(self.presented, _pattern(site, offers))
         if brought:
             return f"tokens-{_hash(self.presented)}", brought
-        if self.refusal is not None:
-            raise self.refusal
-        return self.caller, ()
+        if self.holder is None:
+            raise self.refusal or Unauthorized("A valid API key is needed.")
+        auth.allow(self.holder, site)
+        return self.holder.id, ()
 
 
 async def require_bearer(request: Request) -> Bearer:
-    """Raises Unauthorized for what can be neither a key nor tokens of any site: its body is not even read."""
+    """For a route that begins a chat: it is counted.
+
+    Raises RateLimited, and Unauthorized for what can be neither a key nor tokens of any site: its body is not read.
+    """
     settings: Settings = request.app.state.settings
     pool: Pool = request.app.state.pool
     presented = auth.presented_key(request) if settings.passes_tokens else ""
     try:
-        caller = await auth.require_caller(request)
+        holder = await auth.require_chatter(request)
     except Unauthorized as refusal:
         first = presented[: MAX_TOKEN_CHARS + 1].partition(",")[0].strip(" ")
         if not any(is_token(first, pattern) for pattern in _patterns(pool).values()):
             raise
-        return Bearer("", presented, refusal)
+        return Bearer(None, presented, refusal)
     # A key that is known is never taken for a token.
-    return Bearer(caller, presented if caller == auth.LOCAL else "")
+    return Bearer(holder, presented if holder.id == auth.LOCAL else "")
 
 
 Bringer = Annotated[Bearer, Depends(require_bearer)]

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
+import secrets
 import socket
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from loguru import logger
-from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
 from relay.browser.cdp import CdpError, CdpSession, DevToolsSocket, PipeSession
+from relay.browser.display import VirtualDisplay, has_display
 from relay.browser.executable import find
 from relay.browser.tab import Tab
 from relay.errors import BrowserFault
@@ -41,7 +44,12 @@ class Context:
         self._chromium = chromium
         self._context = context
         self.closed = False
+        self.on_window: Callable[[Page], None] = lambda _: None
+        """Told of each page that was not opened by `tab`: a popup, or what a person opened in a window."""
+        self._opening = 0
+        self._undecided: list[Page] = []
         context.on("close", self._on_close)
+        context.on("page", self._on_page)
 
     def __repr__(self) -> str:
         return f"<Context pages={len(self._context.pages)} {'closed' if self.closed else 'open'}>"
@@ -54,18 +62,64 @@ class Context:
         """Whether no page is open in it."""
         return not self._context.pages
 
-    async def tab(self) -> Tab:
-        """Open a page. Raises BrowserFault."""
+    def _on_page(self, page: Page) -> None:
+        if self._opening:  # it may be ours
+            self._undecided.append(page)
+        else:
+            self.on_window(page)
+
+    @contextmanager
+    def _opened_by_us(self) -> Iterator[None]:
+        self._opening += 1
         try:
-            page = await self._context.new_page()
+            yield
+        finally:
+            self._opening -= 1
+            if not self._opening:
+                theirs, self._undecided = self._undecided, []
+                for page in theirs:
+                    self.on_window(page)
+
+    async def tab(self, *, behind: Tab | None = None) -> Tab:
+        """Open a page; with `behind`, a tab of this context, without coming to the front of it. Raises BrowserFault."""
+        with self._opened_by_us():
             try:
-                return await Tab.attach(page, await self._chromium.session(self._context, page))
-            except BaseException:
-                await page.close()
-                raise
-        except (PlaywrightError, CdpError) as error:
+                page = await (self._context.new_page() if behind is None else self._page_behind(behind))
+                if page in self._undecided:
+                    self._undecided.remove(page)
+                return await self.attach(page)
+            except (PlaywrightError, CdpError) as error:
+                await self._chromium.check()
+                raise BrowserFault(f"No page could be opened ({str(error).splitlines()[0][:200]}).") from None
+
+    async def _page_behind(self, tab: Tab) -> Page:
+        """Playwright opens pages in front only, and a new one takes the keyboard from whoever types."""
+        target = (await tab.session.send("Target.getTargetInfo"))["targetInfo"]
+        url = f"about:blank#{secrets.token_hex(8)}"
+        async with self._context.expect_page(lambda page: page.url == url, timeout=15_000) as opened:
+            await self._chromium.command(
+                "Target.createTarget",
+                {"url": url, "browserContextId": target["browserContextId"], "background": True},
+            )
+        return await opened.value
+
+    async def attach(self, page: Page) -> Tab:
+        """A tab of an open page; where that fails, the page is closed. Raises what Playwright raises, CdpError."""
+        try:
+            return await Tab.attach(page, await self._chromium.session(self._context, page))
+        except BaseException:
+            await page.close()
+            raise
+
+    async def cookies_digest(self) -> bytes:
+        """Changes when a cookie does. Raises BrowserFault."""
+        try:
+            cookies = await self._context.cookies()
+        except PlaywrightError as error:
             await self._chromium.check()
-            raise BrowserFault(f"No page could be opened ({str(error).splitlines()[0][:200]}).") from None
+            raise BrowserFault(f"The cookies could not be read ({error.message.splitlines()[0][:200]}).") from None
+        kept = sorted((one.get("domain"), one.get("path"), one.get("name"), one.get("value")) for one in cookies)
+        return hashlib.sha256(repr(kept).encode("utf-8", "backslashreplace")).digest()
 
     async def set_state(self, state: State) -> None:
         """Replace cookies, localStorage and IndexedDB by these, before a page is opened. Raises BrowserFault."""
@@ -100,6 +154,7 @@ class Chromium:
         self._browser: Browser | None = None
         self._pipe: PipeSession | None = None
         self._socket: DevToolsSocket | None = None
+        self._display: VirtualDisplay | None = None
         self._stopping = False
         self.version = ""
 
@@ -141,6 +196,12 @@ class Chromium:
         self.version = self._browser.version
         self._browser.on("disconnected", self._on_disconnected)
 
+    async def command(self, method: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        """A DevTools command to the browser itself. Raises BrowserFault, CdpError."""
+        if self._pipe is None:
+            raise BrowserFault("The browser is not running.")
+        return await self._pipe.send(method, dict(params))
+
     async def _connect(self, playwright: Playwright) -> Browser:
         assert self._settings.cdp_url is not None
         return await playwright.chromium.connect_over_cdp(self._settings.cdp_url)
@@ -160,12 +221,15 @@ class Chromium:
         if sandbox and hasattr(os, "geteuid") and os.geteuid() == 0:
             logger.warning("running as root: Chromium's own sandbox is off. Run relay as an ordinary user to have it.")
             sandbox = False
+        if settings.mode == "headed" and not has_display():
+            self._display = await VirtualDisplay.start()
         logger.info("starting {} ({})", executable, settings.mode)
         browser = await playwright.chromium.launch(
             executable_path=executable,
             headless=settings.mode != "headed",
             args=arguments,
             chromium_sandbox=sandbox,
+            env={**os.environ, **self._display.environment} if self._display else None,
             handle_sigint=False,
             handle_sigterm=False,
             handle_sighup=False,
@@ -214,7 +278,9 @@ class Chromium:
                     await asyncio.wait_for(end(), 15)
                 except (PlaywrightError, TimeoutError) as error:
                     logger.debug("while stopping the browser: {}", error)
-        self._browser = self._playwright = self._pipe = self._socket = None
+        if self._display is not None:
+            await self._display.stop()
+        self._browser = self._playwright = self._pipe = self._socket = self._display = None
 
 
 def _unstarted(said: str, remote: str | None) -> str:

@@ -41,11 +41,18 @@ def _link(key: str, message: Message) -> str:
     # An answer is recorded without a name; what a client calls the assistant afterwards says nothing.
     name = "" if message.role == "assistant" else message.name
     parts = [part.encode("utf-8", "surrogatepass") for part in (message.role, name, normal(message))]
-    parts += [hashlib.sha256(attachment.data).digest() for attachment in message.attachments]
+    parts += [attachment.digest for attachment in message.attachments]
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))  # lengths keep ("ab", "c") and ("a", "bc") apart
         digest.update(part)
     return digest.hexdigest()
+
+
+def digest_files(messages: Iterable[Message]) -> None:
+    """Hash every file now, so that the keys cost no more than their text. Meant for a thread: hashing frees Python."""
+    for message in messages:
+        for attachment in message.attachments:
+            _ = attachment.digest
 
 
 def history_key(messages: Iterable[Message]) -> str:

@@ -24,7 +24,7 @@ def attachments(messages: Sequence[Message]) -> tuple[Attachment, ...]:
     seen: dict[bytes, Attachment] = {}
     for message in messages:
         for attachment in message.attachments:
-            seen.setdefault(attachment.data, attachment)
+            seen.setdefault(attachment.digest, attachment)
     return tuple(seen.values())
 
 

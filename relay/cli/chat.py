@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import mimetypes
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +14,9 @@ import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from relay.cli.console import complain
+from relay.cli.server import ServerClient
 from relay.errors import RelayError, SiteUnavailable
+from relay.settings import Settings
 
 DIM, PLAIN = "\x1b[2m", "\x1b[0m"
 _TIMEOUT = httpx.Timeout(10, read=120)
@@ -53,21 +54,23 @@ def run_chat(model: str, prompt: str | None, files: list[Path], *, search: bool,
         extras["use_search"] = True
     if think:
         extras["enable_thinking"] = True
-    api_key = os.environ.get("RELAY_API_KEY", "")  # never an argument: others can read those
-    headers = {"authorization": f"Bearer {api_key}"} if api_key else {}
-    # The server is the owner's own: proxies of the environment are for other addresses.
-    with httpx.Client(base_url=url or _default_url(), headers=headers, timeout=_TIMEOUT, trust_env=False) as client:
-        conversation = _Conversation(client, {"model": model, "stream": True, **extras})
+    with _server(url) as server:
+        conversation = _Conversation(server, {"model": model, "stream": True, **extras})
         if prompt is None and sys.stdin.isatty():
             return conversation.talk(files)
         text = prompt if prompt is not None else sys.stdin.read()
         return conversation.ask(text, files)
 
 
-def _default_url() -> str:
-    from relay.settings import Settings
-
+def _server(url: str | None) -> ServerClient:
+    """By the address that is given; else by the owner's socket, else by the address of the settings."""
+    if url is not None:
+        return ServerClient.at(url)
     settings = Settings()
+    return ServerClient.find(settings) or ServerClient.at(_url_of(settings))
+
+
+def _url_of(settings: Settings) -> str:
     host = settings.host if settings.host not in ("0.0.0.0", "::") else "127.0.0.1"
     return f"http://{f'[{host}]' if ':' in host else host}:{settings.port}"
 
@@ -75,8 +78,8 @@ def _default_url() -> str:
 class _Conversation:
     """The history so far, and how to go on."""
 
-    def __init__(self, client: httpx.Client, body: dict[str, Any]) -> None:
-        self._client = client
+    def __init__(self, server: ServerClient, body: dict[str, Any]) -> None:
+        self._server = server
         self._body = body
         self._messages: list[dict[str, Any]] = []
         self._dims = sys.stdout.isatty()
@@ -122,7 +125,7 @@ class _Conversation:
         body = {**self._body, "messages": self._messages}
         finished = False
         try:
-            with self._client.stream("POST", "/v1/chat/completions", json=body) as response:
+            with self._server.http.stream("POST", "/v1/chat/completions", json=body, timeout=_TIMEOUT) as response:
                 if response.status_code != 200:
                     raise RelayError(_refusal(response.status_code, response.read()))
                 for line in response.iter_lines():
@@ -139,7 +142,7 @@ class _Conversation:
                             yield "content", choice.delta.content
         except httpx.ConnectError:
             raise SiteUnavailable(
-                f"No server answers at {self._client.base_url}. "
+                f"No server answers at {self._server.where}. "
                 "Start one with `relay serve` or `relay demo`, or give its address with --url."
             ) from None
         except (httpx.TransportError, ValidationError) as error:

@@ -16,6 +16,11 @@ class State:
 state = State()
 
 
+def say(message: str) -> None:
+    """One line for a person: on standard error, so that what a program reads stays alone on standard output."""
+    print(message, file=sys.stderr, flush=True)
+
+
 def complain(message: str) -> None:
     """One line on standard error."""
-    print(f"relay: {message}", file=sys.stderr, flush=True)
+    say(f"relay: {message}")

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from platformdirs import user_state_path
+from pydantic import SecretStr
 
 from relay.cli.serve import run_forever
 from relay.demo import DemoServer, create_app, session_cookie
@@ -30,8 +31,16 @@ def demo_home() -> Path:
 def run_demo(port: int) -> None:
     """Serve the demo until a signal comes."""
     settings = Settings(home=demo_home(), port=port)  # the host as set: in a container it is not loopback
-    key = any(key.get_secret_value() for key in settings.api_keys)
-    run_forever(settings, lambda url: print(welcome(url, key=key), flush=True), beside=_site(settings))
+    if not settings.admin_password:  # a new one at each start: nobody keeps the demo's
+        settings.admin_password = SecretStr(secrets.token_urlsafe(12))
+    password = settings.admin_password.get_secret_value()
+
+    def ready(url: str) -> None:
+        from relay.api.auth import Keys  # beside the browser's launch, as the rest of the API
+
+        print(welcome(url, key=bool(Keys.of(settings)), password=password), flush=True)
+
+    run_forever(settings, ready, beside=_site(settings))
 
 
 @asynccontextmanager
@@ -62,8 +71,8 @@ def log_in(settings: Settings, address: str, secret: str) -> None:
     write_private(profile.folder / "account.toml", f'label = "the built-in demo"\nbase_url = "{address}/"\n')
 
 
-def welcome(url: str, *, key: bool) -> str:
-    """What to try first; with `key`, calls need one of the server's API keys."""
+def welcome(url: str, *, key: bool, password: str) -> str:
+    """What to try first; with `key`, calls need one of the server's API keys. `password` is the admin page's."""
     header = ' -H "Authorization: Bearer $RELAY_API_KEY"' if key else ""
     return f"""
 relay demo is ready: {url}
@@ -80,5 +89,6 @@ relay demo is ready: {url}
 
   relay chat demo "Hello!" --url {url}
 
-Accounts: {url}/admin   Routes: {url}/docs   Models: {url}/v1/models   End with Ctrl-C.
+Accounts: {url}/admin   Password: {password}
+Routes: {url}/docs   Models: {url}/v1/models   End with Ctrl-C.
 """

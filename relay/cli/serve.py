@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loguru import logger
 
 from relay import log
+from relay.api.keys import KeyFile, lacks_key
 from relay.cli.console import state
 from relay.errors import Unauthorized
 from relay.pool.dispatcher import Dispatcher
@@ -21,6 +23,8 @@ from relay.settings import Settings
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+    from relay.api.admin_login import PasswordFile
+    from relay.api.local import LocalServer
     from relay.api.server import HttpServer
     from relay.pool.face import Pool
 
@@ -43,14 +47,22 @@ def run_forever(
 
     `beside` is entered before the accounts are read and left after the pool has ended.
     """
-    if settings.lacks_key:
+    makes_key = os.environ.get("RELAY_IN_IMAGE") == "1"
+    if not makes_key and lacks_key(settings):
         raise Unauthorized(
-            f"Listening on {settings.host} would open your accounts to the network: set RELAY_API_KEYS first, "
-            "or listen on 127.0.0.1."
+            f"Listening on {settings.host} would open your accounts to the network: make an API key first "
+            "(`relay keys create`, or RELAY_API_KEYS), or listen on 127.0.0.1."
         )
     log.configure("DEBUG" if state.debug else settings.log_level, debug=state.debug)
     with lock_home(settings.home), asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        if makes_key and lacks_key(settings):
+            _show_once("API key", KeyFile(settings.home).create(name="first")[0])
         runner.run(_serve(settings, ready, beside or nullcontext()))
+
+
+def _show_once(what: str, secret: str) -> None:
+    """On standard output, where the log is not."""
+    print(f"relay: made the {what}; it is shown this once:\n\n  {secret}\n", flush=True)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -75,25 +87,40 @@ async def _serve(settings: Settings, ready: Callable[[str], None], beside: Abstr
                 await asyncio.gather(starting, return_exceptions=True)
                 return
             await starting  # raises what went wrong
-            http_server, create_app = await imports
-            app = create_app(settings, pool)
+            api = await imports
+            app = api.create_app(settings, pool)
             grace_s = settings.stop_grace_s
-            # The pool ends its answers with an error that says so; only then would the server cut what is left.
-            async with http_server(app, settings.host, settings.port, grace_s=grace_s + CUT_S) as server:
+            # The pool ends its answers with an error that says so; only then would the servers cut what is left.
+            async with (
+                api.HttpServer(app, settings.host, settings.port, grace_s=grace_s + CUT_S) as server,
+                api.LocalServer(app, settings.socket, grace_s=grace_s + CUT_S) as local,
+            ):
+                app.state.url = settings.address if settings.public_url else server.url
+                if not settings.admin_password and (password := api.PasswordFile(settings.home).make()):
+                    _show_once(f"password of {server.url}/admin", password)
                 ready(server.url)
                 await told
                 logger.info("stopping: answers in flight have {:g} s", grace_s)
-                await asyncio.gather(pool.drain(grace_s), server.stop())
+                await asyncio.gather(pool.drain(grace_s), server.stop(), local.stop())
         finally:
             await pool.stop()
     logger.info("stopped")
 
 
-def _import_api() -> tuple[type[HttpServer], Callable[[Settings, Pool], FastAPI]]:
+class _Api(NamedTuple):
+    create_app: Callable[[Settings, Pool], FastAPI]
+    HttpServer: type[HttpServer]
+    LocalServer: type[LocalServer]
+    PasswordFile: type[PasswordFile]
+
+
+def _import_api() -> _Api:
+    from relay.api.admin_login import PasswordFile
     from relay.api.app import create_app
+    from relay.api.local import LocalServer
     from relay.api.server import HttpServer
 
-    return HttpServer, create_app
+    return _Api(create_app, HttpServer, LocalServer, PasswordFile)
 
 
 def _until_signal() -> asyncio.Task[bool]:

@@ -5,11 +5,12 @@
 | `GET /`, `/login` | the page |
 | `POST /api/login` {user, password} | session cookie (HttpOnly); `POST /api/logout`; `GET /api/me` |
 | `GET /api/models` | the models |
-| `POST /api/chat` | `text/event-stream` (events: `relay.demo.model`) or a JSON error |
+| `POST /api/chat` | `text/event-stream` (events: `relay.demo.model`) or a JSON error; 100,000 characters at most |
 | `POST /api/stop` {message} | stops an answer |
 | `DELETE /api/conversations/{id}` | 204 |
 | `POST /api/files` (multipart) | {id, name, size, sha256, mime} |
 | `GET /api/stats` | counters of streamed answers |
+| `POST /api/fate` | only with `scripts=True`: see `relay.demo.fates` |
 | `POST /api/script`, `GET /api/script/{id}` | only with `scripts=True`: see `relay.demo.replay` |
 
 Every error is `{"error": {"code", "message"}}`.
@@ -28,22 +29,18 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from relay.demo import chat, replay, uploads
+from relay.demo import chat, fates, replay, uploads
 from relay.demo.http import ApiError, SecurityHeaders, read_body, read_json
 from relay.demo.model import MODELS, Attachment, Pace, Turn, play
 from relay.demo.sessions import COOKIE, LIFETIME_S, Sessions
 
 STATIC = Path(__file__).parent / "static"
 RETRY_AFTER_S = 30
-
-_CHALLENGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>One moment</title></head>
-<body><main id="challenge"><h1>Are you a person?</h1><p>This page only pretends to ask.</p></main></body></html>
-"""
+MAX_PROMPT_CHARS = 100_000
 
 
 class LoginBody(BaseModel):
@@ -94,7 +91,12 @@ def create_app(
     app = Starlette(
         routes=site.routes(),
         middleware=[Middleware(SecurityHeaders)],
-        exception_handlers={ApiError: _api_error, HTTPException: _http_error, Exception: _crash},
+        exception_handlers={
+            ApiError: _api_error,
+            fates.Challenged: _challenged,
+            HTTPException: _http_error,
+            Exception: _crash,
+        },
     )
     app.state.site = site
     return app
@@ -112,6 +114,7 @@ class DemoSite:
         self.scripts = scripts
         self.conversations = chat.Conversations()
         self.uploads = uploads.Uploads()
+        self.fates = fates.Fates()
 
     def __repr__(self) -> str:
         return f"<DemoSite {self.answers} {self.conversations} {self.uploads}>"
@@ -130,6 +133,7 @@ class DemoSite:
             Route("/api/conversations/{id}", self.delete, methods=["DELETE"]),
             Route("/api/files", self.upload, methods=["POST"]),
             Route("/api/stats", self.stats),
+            Route("/api/fate", self.decide_fate, methods=["POST"]),
             Route("/api/script", self.keep_script, methods=["POST"]),
             Route("/api/script/{id}", self.show_script),
             Mount("/static", StaticFiles(directory=STATIC)),
@@ -154,7 +158,9 @@ class DemoSite:
 
     async def me(self, request: Request) -> Response:
         """Who is logged in."""
-        return JSONResponse({"user": self._user(request), "guest": False})
+        user = self._user(request, guests=True)
+        guest = self.fates.is_guest(user)
+        return JSONResponse({"user": "Guest" if guest else user, "guest": guest})
 
     async def models(self, request: Request) -> Response:
         """The model menu."""
@@ -171,6 +177,8 @@ class DemoSite:
         body = await read_json(request, ChatBody)
         if body.model not in MODELS or (body.model == "script" and self.scripts is None):
             raise ApiError(400, "unknown_model", f"There is no model {body.model!r}.")
+        if len(body.prompt) > MAX_PROMPT_CHARS:
+            raise ApiError(413, "prompt_too_long", f"A prompt has {MAX_PROMPT_CHARS} characters at most.")
         fault = _FAULTS.get(body.model)
         if fault is not None:
             return fault()
@@ -238,6 +246,13 @@ class DemoSite:
         counters = dataclasses.asdict(self.answers.counters)
         return JSONResponse({**counters, "active": len(self.answers.active), "conversations": len(self.conversations)})
 
+    async def decide_fate(self, request: Request) -> Response:
+        """How a user is treated from now on."""
+        if self.scripts is None:
+            raise ApiError(404, "not_found", "Fates are not enabled.")
+        self.fates.set(await read_json(request, fates.FateBody))
+        return Response(status_code=204)
+
     async def keep_script(self, request: Request) -> Response:
         """Stores a script for the model `script`."""
         if self.scripts is None:
@@ -250,10 +265,11 @@ class DemoSite:
         script = self._script(request.path_params["id"])
         return JSONResponse({"id": script.id, "pieces": len(script.pieces), "started_at": script.started_at})
 
-    def _user(self, request: Request) -> str:
+    def _user(self, request: Request, *, guests: bool = False) -> str:
         user = self.sessions.user_of(request.cookies.get(COOKIE))
         if user is None:
             raise ApiError(401, "not_logged_in", "Log in first.")
+        self.fates.meet(user, guests=guests)
         return user
 
     def _find(self, user: str, conversation_id: str) -> chat.Conversation:
@@ -309,14 +325,14 @@ def _error_in_ok() -> Response:
     return ApiError(200, "internal", "Something went wrong on our side.").response()
 
 
-def _challenge() -> Response:
-    return HTMLResponse(_CHALLENGE, status_code=403)
+async def _challenged(request: Request, error: Exception) -> Response:
+    return fates.challenge_page()
 
 
 _FAULTS: dict[str, Callable[[], Response]] = {
     "rate-limited": _rate_limited,
     "login-dead": _login_dead,
     "error": _error_in_ok,
-    "challenge": _challenge,
+    "challenge": fates.challenge_page,
 }
 """Models that answer without an event stream, as real sites do."""

@@ -69,9 +69,13 @@ def new_message() -> str:
 
 @dataclass(slots=True)
 class Counters:
-    """Answers that were streamed: `finished` by script, `stopped` by request, `aborted` as the client left."""
+    """Answers that were streamed: `finished` by script, `stopped` by request, `aborted` as the client left.
+
+    `bursts` are events, or runs of events that share their moment, which went out.
+    """
 
     started: int = 0
+    bursts: int = 0
     finished: int = 0
     stopped: int = 0
     aborted: int = 0
@@ -155,6 +159,7 @@ class Answer(StreamingResponse):
             for chunk in chunks:
                 yield chunk
                 await asyncio.sleep(0)  # lets the transport write it alone, and others have a turn
+            self.answers.counters.bursts += 1
         self._outcome = "finished"
 
     async def _stopped_before(self, when: float) -> bool:

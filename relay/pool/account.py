@@ -119,33 +119,26 @@ class Account:
     ) -> Account:
         """The account of a profile folder; a damaged one is kept, broken, with the reason."""
         kind = site_class(profile.site)
-        broken: list[tuple[str, str]] = []
-        limit, pace, config = kind.concurrency, Pace(Limits()), SiteConfig(profile.account)
-        options: dict[str, object] = {}
+        broken: tuple[str, str] | None = None
+        limit, pace = kind.concurrency, Pace(Limits())
+        overlays = settings.home / "sites"
+        site, options = kind(SiteConfig(profile.account, overlays=overlays)), dict[str, object]()
         lock = profile.lock()
+        file = None
         try:
             file = profile.settings()
             lock.acquire()
-            config = SiteConfig(profile.account, file.base_url, settings.home / "sites", file.options)
             limit = file.limits.concurrency or kind.concurrency
             pace = Pace(file.limits.pace())
-            options = {"locale": file.locale, "timezone_id": file.timezone}
-            if file.proxy:
-                options["proxy"] = {"server": file.proxy}
-            site = kind(config)
-            if kind.needs_base_url and not file.base_url:
-                broken.append((f"{profile.folder / 'account.toml'} names no base_url", "damaged"))
+            site, options = profile.site_of(file, overlays)
         except RelayError as error:
-            site = kind(SiteConfig(profile.account, overlays=settings.home / "sites"))
-            file = None
-            broken.append((error.message, "elsewhere" if isinstance(error, NoAccount) else "damaged"))
-        chosen = {name: value for name, value in options.items() if value}
-        pages = Pages(profile, site, browsers, chosen, lambda why: account.spoil(why), on_page)
+            broken = error.message, "elsewhere" if isinstance(error, NoAccount) else "damaged"
+        pages = Pages(profile, site, browsers, options, lambda why: account.spoil(why), on_page)
         account = cls(profile, site, limit, pages, pace, store, lock, models=tuple(site.models), label=profile.account)
         account.login_hint = _login_hint(account, settings.address)
         account.on_parked = on_parked
-        if broken:
-            account.park(State.BROKEN, *broken[0])
+        if broken is not None:
+            account.park(State.BROKEN, *broken)
         elif file is not None and file.disabled:
             account.park(State.DISABLED, "disabled in account.toml", "disabled")
         return account
@@ -209,6 +202,16 @@ class Account:
         """Its owner has acted: it may take a chat again, which is its proof."""
         self.damaged = False
         self._become(State.NEW)
+
+    def resume(self) -> None:
+        """Its owner wants it back in service: rests and parking are over."""
+        for model in tuple(self.cooling):
+            del self.cooling[model]
+            self.store.drop_cooldown(self.name, model)
+        self.site_failures = 0
+        if self.reason:
+            self.pages.forget_login()
+            self.unpark()
 
     def _become(self, state: State, why: str = "", reason: str = "") -> None:
         if (state, why, reason) == (self.state, self.why, self.reason):
@@ -299,6 +302,11 @@ class Account:
         except SiteUnavailable as error:
             self.missed_site(error)
             raise
+        self.take(login)
+        return login
+
+    def take(self, login: Login) -> None:
+        """What a probe found is its state from now on."""
         self.checked_at = time.monotonic()
         self.site_failures = 0
         match login.state:
@@ -313,7 +321,6 @@ class Account:
                 self.park(State.LOGIN_NEEDED, login.detail or "the login has expired", "expired")
             case LoginState.BANNED:
                 self.park(State.BROKEN, login.detail or "the site says so", "banned")
-        return login
 
     def status(self) -> AccountStatus:
         """For `/health` and the tables."""

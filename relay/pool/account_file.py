@@ -66,6 +66,12 @@ class AccountFile(BaseModel):
     options: dict[str, Any] = Field({}, description="a table of the site's own options")
     limits: Limits = Field(Limits(), description="a table")
 
+    def context_options(self) -> dict[str, object]:
+        """Playwright's options for the account's context: what its owner logs in with, chats run with."""
+        proxy = {"server": self.proxy} if self.proxy else None
+        options = {"locale": self.locale, "timezone_id": self.timezone, "proxy": proxy}
+        return {name: value for name, value in options.items() if value}
+
 
 def parse_account_file(raw: bytes, file: Path) -> AccountFile:
     """The content of an account.toml. Raises BadRequest; `file` is only named in it."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from loguru import logger
 
 from relay.browser.chromium import Chromium
-from relay.settings import BrowserSettings, Settings
+from relay.settings import Settings
 
 
 class Browsers:
@@ -27,14 +27,9 @@ class Browsers:
     def __repr__(self) -> str:
         return f"<Browsers {', '.join(map(repr, self._running.values())) or 'none running'}>"
 
-    def _settings_for(self, site: str) -> BrowserSettings:
-        own = self._settings.sites.get(site)
-        general = self._settings.browser
-        return general.model_copy(update={"mode": own.mode}) if own and own.mode else general
-
     async def get(self, site: str = "") -> Chromium:
         """The browser for a site, alive. Raises BrowserFault when none can be started."""
-        settings = self._settings_for(site)
+        settings = self._settings.browser_of(site)
         async with self._lock:
             browser = self._running.get(settings.mode)
             if browser is not None and browser.alive:

@@ -96,7 +96,8 @@ class Hold:
         key = extend(heard, (*new, Message("assistant", text)))
         row = known.row
         turn = TurnRow(row.site, row.account, row.id, key, self._parent, self._request.answer_id)
-        taken = self._freed and known.held  # by a chat on another branch, whose turn will be the newest
+        # Freed before its text came, it may have met a chat on another branch, whose turn is (or will be) the newest.
+        taken = self._freed and (known.held or bool(row.tip))
         self._all.add_turn(known, turn, tip=not taken)
         if not self._freed:
             known.held = False

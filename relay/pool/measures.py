@@ -162,7 +162,11 @@ class Family:
 
 ACCOUNTS = Family("relay_accounts", "gauge", "accounts", ("site", "state"), "Accounts by the state they are in.")
 ACCOUNT_STATE = Family(
-    "relay_account_state", "gauge", "1", ("site", "account", "state"), "1 for the state that each account is in."
+    "relay_account_state",
+    "gauge",
+    "1",
+    ("site", "account", "state", "reason"),
+    "1 for the state that each account is in, and why it takes no chat (empty: it may).",
 )
 QUEUE = Family("relay_queue_length", "gauge", "requests", (), "Requests that wait for a page.")
 RUNNING = Family("relay_chats_running", "gauge", "chats", (), "Chats that hold an account's place now (leases).")
@@ -318,7 +322,7 @@ class Measures:
         sites = dict.fromkeys(account.site for account in status.accounts)
         pages = {site: sum(account.tabs for account in status.accounts if account.site == site) for site in sites}
         yield ACCOUNTS.counted(((site, state), states[site, state]) for site in sites for state in STATES)
-        yield ACCOUNT_STATE.counted(((account.site, account.account, account.state), 1) for account in status.accounts)
+        yield ACCOUNT_STATE.counted(((one.site, one.account, one.state, one.reason), 1) for one in status.accounts)
         yield QUEUE.counted([((), status.waiting)])
         yield RUNNING.counted([((), status.running)])
         yield OPEN_PAGES.counted(((site,), count) for site, count in pages.items())

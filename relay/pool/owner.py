@@ -92,15 +92,10 @@ class AccountOwner:
         if account.profile.settings().disabled:
             file = account.profile.folder / "account.toml"
             raise BadRequest(f"{name} is disabled in {file}: take `disabled = true` out of it first.")
-        for model in tuple(account.cooling):
-            account.cooling.pop(model)
-            self._roster.store.drop_cooldown(account.name, model)
-        account.site_failures = 0
         if account.reason in ("damaged", "disabled", "elsewhere"):
             account = await self._renew(account)
-        elif account.reason:
-            account.pages.forget_login()
-            account.unpark()
+        if account.reason not in ("damaged", "disabled", "elsewhere"):
+            account.resume()
         return await self.check(name)
 
     async def take_up(self, name: str) -> AccountStatus:

@@ -22,7 +22,8 @@ from relay.pool.account_file import AccountFile as AccountFile
 from relay.pool.locks import AccountLock
 from relay.pool.sealing import SETTING, Keyring
 from relay.private import leftovers, private_folder, read_private, remove_leftovers, write_private
-from relay.sites.registry import SITES
+from relay.sites.base import Site, SiteConfig
+from relay.sites.registry import SITES, site_class
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 MAX_STATE_BYTES = 256 * 1024 * 1024
@@ -57,6 +58,13 @@ class Profile:
         file = self.folder / "account.toml"
         raw = read_private(file, MAX_BYTES)
         return AccountFile() if raw is None else parse_account_file(raw, file)
+
+    def site_of(self, file: AccountFile, overlays: Path) -> tuple[Site, dict[str, object]]:
+        """Its site as account.toml wants it, and Playwright's options for its context. Raises BadRequest."""
+        kind = site_class(self.site)
+        if kind.needs_base_url and not file.base_url:
+            raise BadRequest(f"{self.folder / 'account.toml'} names no base_url")
+        return kind(SiteConfig(self.account, file.base_url, overlays, file.options)), file.context_options()
 
     def stamp(self) -> int:
         """Changes when the state file in use was written by someone (0: there is none)."""

@@ -91,7 +91,7 @@ class Runner:
                 return
             except RelayError as error:
                 last = number + 1 == len(drivers)
-                if chat.shown or last or not error.refused or isinstance(error, RateLimited):
+                if chat.shown or last or not error.refused or _is_of_account(error):
                     raise
                 logger.info("driver {} was refused ({}), trying {}", driver, error.code, drivers[number + 1])
 
@@ -177,6 +177,13 @@ class Runner:
             logger.warning("a screenshot of the page could not be kept: {}", failure)
         else:
             logger.warning("what the page showed: {}", file)
+
+
+def _is_of_account(error: RelayError) -> bool:
+    """Whether no other driver would fare better. (A call that is forbidden, HTTP 403, may only lack a signature.)"""
+    return isinstance(error, RateLimited | ChallengeNeeded | AccountBanned) or (
+        isinstance(error, LoginNeeded) and error.renewable
+    )
 
 
 def _known(error: Exception) -> RelayError:

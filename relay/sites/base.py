@@ -163,6 +163,8 @@ class Site(ABC):
     capabilities: ClassVar[Capabilities] = Capabilities()
     clocks: ClassVar[Clocks | None] = None
     token_pattern: ClassVar[re.Pattern[str] | None] = None
+    state_hosts: ClassVar[tuple[str, ...]] = ()
+    """Domains, with all below them, whose cookies and storage make up a login; none = the address's own domain."""
     needs_base_url: ClassVar[bool] = False
     concurrency: ClassVar[int] = 4
     """Chats at once per account that the site takes without complaint; settable per account."""

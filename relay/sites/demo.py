@@ -29,8 +29,10 @@ from relay.chat.events import (
 )
 from relay.chat.request import Attachment, FileRef, Turn
 from relay.errors import (
+    AccountBanned,
     ChallengeNeeded,
     ContentRefused,
+    ContextTooLong,
     ConversationNotFound,
     LoginNeeded,
     RateLimited,
@@ -135,13 +137,24 @@ Record = Annotated[Start | Piece | Query | Pages | Medium | End | Fault | Ping, 
 RECORD: TypeAdapter[Start | Piece | Query | Pages | Medium | End | Fault | Ping] = TypeAdapter(Record)
 
 
+def _refusal(body: bytes) -> Said:
+    try:
+        return Refusal.model_validate_json(body).error
+    except ValidationError:
+        raise SiteChanged("an error of the demo site", body[:200].decode("utf-8", "replace")) from None
+
+
 def site_error(code: str, message: str) -> RelayError:
     """The error of a code of the site."""
     match code:
         case "content_refused":
             return ContentRefused(f"The demo site refused the content: {message}")
-        case "not_logged_in":
+        case "account_banned":
+            return AccountBanned(f"The demo site has closed the account: {message}", refused=True)
+        case "not_logged_in" | "guest":
             return LoginNeeded(f"The demo site does not know the login: {message}", refused=True)
+        case "prompt_too_long":
+            return ContextTooLong(f"The demo site takes no prompt of this length: {message}", refused=True)
         case "rate_limited":
             return RateLimited(f"The demo site limits the account: {message}", refused=True)
         case "conversation_not_found" | "wrong_parent" | "conversation_busy":
@@ -198,8 +211,9 @@ class Demo(Site):
         *(ModelSpec(key, f"Demo {key}") for key in ("error", "login-dead", "challenge", "script")),
     )
     capabilities = Capabilities(
-        native_turns=True, delete=True, search=True, sources=True, thinking=True, images=True, files=True
-    )
+        native_turns=True, delete=True, search=True, sources=True, thinking=True, images=True, files=True,
+        max_prompt_chars=100_000, max_file_bytes=31 * 1024 * 1024,
+    )  # fmt: skip
     token_pattern = re.compile(r"[A-Za-z0-9_-]{16,}\.[0-9a-f]{64}")  # the session cookie's value
     concurrency = 6  # HTTP/1.1: a browser opens six connections to a host
     evidence = "2026-11"
@@ -224,6 +238,10 @@ class Demo(Site):
         me = await tab.fetch("GET", "/api/me")
         if me.status == 401:
             return Login(LoginState.DEAD, detail="the demo site does not know the session")
+        if me.status == 403 and me.headers.get("content-type", "").startswith("text/html"):
+            return Login(LoginState.CHALLENGED, detail="the demo site asks whether it is a person")
+        if me.status == 403:
+            return Login(LoginState.BANNED, detail=_refusal(me.body).message)
         if me.status != 200:
             raise status_error(me.status, me.headers, me.text, sends_prompt=False)
         said = json.loads(me.body)
@@ -257,14 +275,10 @@ class Demo(Site):
         """A challenge is HTML with 403; an error may come as JSON with 200."""
         if answer.status == 403 and answer.content_type == "text/html":
             raise ChallengeNeeded("The demo site shows a challenge.", refused=True)
-        if answer.status not in (404, 409):
+        if answer.status not in (403, 404, 409, 413):
             await super().accepted(answer)
         if answer.content_type == "application/json":
-            body = await answer.read()
-            try:
-                fault = Refusal.model_validate_json(body).error
-            except ValidationError:
-                raise SiteChanged("an error of the demo site", body[:200].decode("utf-8", "replace")) from None
+            fault = _refusal(await answer.read())
             raise site_error(fault.code, fault.message)
         answer.expect("text/event-stream")
 

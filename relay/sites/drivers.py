@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import Any
 
 from loguru import logger
@@ -15,7 +15,7 @@ from relay.browser.tab import Tab
 from relay.browser.traffic import Traffic
 from relay.chat.events import Event, Finished
 from relay.chat.request import Turn
-from relay.errors import BadRequest, CutAnswer, LoginNeeded, RelayError, SiteChanged, SiteUnavailable
+from relay.errors import BadRequest, BrowserFault, CutAnswer, LoginNeeded, RelayError, SiteChanged, SiteUnavailable
 from relay.sites.base import Reader, ScreenRecipe, Site
 
 UPLOAD_S = 120.0
@@ -66,6 +66,19 @@ async def _ready(site: Site, tab: Tab, turn: Turn) -> bool:
     return ahead
 
 
+@contextmanager
+def _setting_up(tab: Tab) -> Iterator[None]:
+    """A page whose chat is cancelled while it is set up or typed into serves no other.
+
+    What was asked of it goes on in the page: it may still type and send, or finish an upload into the next chat.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        tab.fail(BrowserFault("The chat was left while it was being typed."))
+        raise
+
+
 async def _type(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, screen: Screen, *, ahead: bool) -> None:
     """Attach and send. After this the prompt must count as accepted.
 
@@ -112,11 +125,13 @@ async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, Non
     recipe = _recipe(site)
     if recipe.reader is None:
         raise SiteChanged("a reader of the page's traffic", f"none for {site.name}", refused=True)
-    ahead = await _ready(site, tab, turn)
+    with _setting_up(tab):
+        ahead = await _ready(site, tab, turn)
     screen = site.on_screen(tab)
     finished = False
     async with tab.traffic(recipe.answer) as traffic:
-        await _type(site, recipe, tab, turn, screen, ahead=ahead)
+        with _setting_up(tab):
+            await _type(site, recipe, tab, turn, screen, ahead=ahead)
         try:
             async with aclosing(_read(site, recipe, recipe.reader(), tab, traffic)) as events:
                 async for event in events:
@@ -163,10 +178,12 @@ async def _accepted(site: Site, recipe: ScreenRecipe, traffic: Traffic) -> Answe
 async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
     """Type in the page and read the page: the last resort."""
     recipe = _recipe(site)
-    ahead = await _ready(site, tab, turn)
+    with _setting_up(tab):
+        ahead = await _ready(site, tab, turn)
     screen = site.on_screen(tab)
     before, thoughts = await screen.count("answer"), await screen.count("reasoning")
-    await _type(site, recipe, tab, turn, screen, ahead=ahead)
+    with _setting_up(tab):
+        await _type(site, recipe, tab, turn, screen, ahead=ahead)
     finished = False
     try:
         drop = site.selectors.current().drop

@@ -40,6 +40,8 @@ UPLOAD = "/apiv2-files/file/upload"
 PARSING = "/apiv2-files/kimi.gateway.file.v1.FileService/GetFileParseProgress"
 VERSION = "2.2.0"  # X-Msh-Version of 2026-09
 RENEW_S = 10.0
+WALL_S = 2.0
+"""How long a page that shows its login wall may still be renewing the login."""
 PARSE_S = 60.0
 SKEW_S = 60.0
 """How far the site's clock and ours may be apart."""
@@ -136,6 +138,7 @@ class Kimi(Site):
         agents=r"[0-9a-z]{20}", max_file_bytes=100 * 1024 * 1024,
     )  # fmt: skip
     token_pattern = JWT
+    state_hosts = ("kimi.com", "kimi.ai", "moonshot.cn")
     evidence = "2026-09"
     screen = ScreenRecipe(
         answer="**/kimi.gateway.chat.v1.ChatService/Chat",
@@ -184,16 +187,32 @@ class Kimi(Site):
         await tab.goto(self.home)
         if await self.on_screen(tab).count("challenge"):
             raise ChallengeNeeded("Kimi's page shows a captcha that only its owner may solve.", refused=True)
-        await tab.evaluate(
-            """async function(old, ms) {
-                const end = performance.now() + ms;
-                while (performance.now() < end && [old, null, ""].includes(localStorage.getItem("access_token")))
-                    await new Promise(resolve => setTimeout(resolve, 25));
-            }""",
-            old,
-            RENEW_S * 1000,
-            timeout_s=RENEW_S + 5,
+        await self._renewed(tab, old)
+
+    async def _renewed(self, tab: Tab, old: str | None) -> None:
+        """Wait for a token other than the old one; not for long once the page shows its login wall."""
+        renewal = asyncio.create_task(
+            tab.evaluate(
+                """async function(old, ms) {
+                    const end = performance.now() + ms;
+                    while (performance.now() < end && [old, null, ""].includes(localStorage.getItem("access_token")))
+                        await new Promise(resolve => setTimeout(resolve, 25));
+                }""",
+                old,
+                RENEW_S * 1000,
+                timeout_s=RENEW_S + 5,
+            )
         )
+        wall = asyncio.create_task(self.on_screen(tab).wait("wall", timeout_s=RENEW_S))
+        try:
+            await asyncio.wait({renewal, wall}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({renewal}, timeout=WALL_S)
+            if renewal.done():
+                await renewal
+        finally:
+            for task in (renewal, wall):
+                task.cancel()
+            await asyncio.gather(renewal, wall, return_exceptions=True)
 
     async def probe(self, tab: Tab) -> Login:
         """GetCurrentUser, after one renewal where it is refused (section 2)."""

@@ -218,7 +218,8 @@ def test_demo_serves_and_leaves_nothing_behind(
 
 
 def test_the_welcome_names_what_to_try() -> None:
-    said = welcome("http://127.0.0.1:9999", key=False)
+    said = welcome("http://127.0.0.1:9999", key=False, password="open sesame")
+    assert "open sesame" in said
     assert "curl http://127.0.0.1:9999/v1/chat/completions" in said
     assert 'OpenAI(base_url="http://127.0.0.1:9999/v1"' in said
     assert "relay chat demo" in said

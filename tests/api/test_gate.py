@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from http.client import HTTPConnection
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 from pydantic import SecretStr
 
 from relay.api.auth import Keys
+from relay.api.keys import KeyFile, lacks_key
 from relay.cli.serve import run_forever
 from relay.errors import Unauthorized
 from relay.settings import Settings
@@ -130,14 +132,16 @@ def test_with_keys(serve: Callable[..., Served]) -> None:
         assert "accounts" in http.get("/health", headers={"authorization": "Bearer rk-one"}).json()
 
 
-def test_a_key_is_needed_beyond_this_machine() -> None:
-    open_to_all = Settings(_env_file=None, host="0.0.0.0")
-    assert open_to_all.lacks_key
+def test_a_key_is_needed_beyond_this_machine(tmp_path: Path) -> None:
+    open_to_all = Settings(_env_file=None, host="0.0.0.0", home=tmp_path)
+    assert lacks_key(open_to_all)
     with pytest.raises(Unauthorized, match="RELAY_API_KEYS"):
         run_forever(open_to_all, lambda url: pytest.fail(f"it serves at {url}"))
-    assert not Settings(_env_file=None, host="0.0.0.0", api_keys=[SecretStr("k")]).lacks_key
-    assert not Settings(_env_file=None, host="127.0.0.1").lacks_key
+    assert not lacks_key(Settings(_env_file=None, host="0.0.0.0", home=tmp_path, api_keys=[SecretStr("k")]))
+    assert not lacks_key(Settings(_env_file=None, host="127.0.0.1", home=tmp_path))
     assert not Keys([""])
+    KeyFile(tmp_path).create()
+    assert not lacks_key(open_to_all)
 
 
 @pytest.mark.parametrize(("sent", "kept"), [("abc-1:2.3_X", True), ("a b", False), ("x" * 129, False), ("é", False)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from typing import Any
 
 import httpx
@@ -154,3 +155,11 @@ def test_conversation_id_passes(http: httpx.Client, relay: Served) -> None:
     assert relay.pool.last.request.conversation_id == "none"
     http.post(CHAT, json=body(conversation_id=""))
     assert relay.pool.last.request.conversation_id is None
+
+
+def test_files_are_hashed_before_they_reach_the_pool(relay: Served) -> None:
+    with relay.client() as http:
+        file = {"type": "file", "file": {"filename": "a.txt", "file_data": data_url(b"data", "text/plain")}}
+        echo(http, [{"role": "user", "content": [file]}])
+    (attachment,) = relay.pool.last.request.messages[0].attachments
+    assert vars(attachment)["digest"] == hashlib.sha256(b"data").digest(), "so the pool's loop never does it"

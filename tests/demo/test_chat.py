@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from relay.demo.app import MAX_PROMPT_CHARS
 from tests.demo.streams import Chat, events_of, text_of
 
 
@@ -64,7 +65,7 @@ async def test_searcher_cites_its_sources(chat: Chat) -> None:
         " \t leading and trailing \r\n\n ",
         '# Markdown **and** <b>HTML</b> & "quotes" \\ \u2028 \x00 \x7f',
         "流式输出 👩‍👩‍👧 e\u0301",
-        "line\n" * 50_000,
+        "line\n" * 20_000,
     ],
 )
 async def test_echo_is_exact(chat: Chat, prompt: str) -> None:
@@ -234,3 +235,10 @@ async def test_a_long_script(client: httpx.AsyncClient) -> None:
     assert len(text.encode()) > 1_000_000
     assert text_of(events) == text
     assert sum(event["type"] == "text" for event in events) == 2000
+
+
+async def test_a_prompt_may_be_long_but_not_longer(client: httpx.AsyncClient) -> None:
+    for length, status in ((MAX_PROMPT_CHARS, 200), (MAX_PROMPT_CHARS + 1, 413)):
+        answer = await client.post("/api/chat", json={"model": "echo", "prompt": "天" * length})
+        assert answer.status_code == status
+    assert answer.json()["error"]["code"] == "prompt_too_long"

@@ -1,4 +1,4 @@
-"""A TCP proxy that cuts what the server sends at random bytes."""
+"""TCP proxies before a site: one that cuts what the site sends at random bytes."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import asyncio
 import random
 import socket
 import threading
+from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Self
 
 _READ_BYTES = 64 * 1024
 
 
-class Shredder:
+class Proxy(ABC):
     """A context manager: `url` leads to `port` on loopback, in a thread of its own."""
 
-    def __init__(self, port: int, seed: int = 0) -> None:
+    def __init__(self, port: int) -> None:
         self._port = port
-        self._dice = random.Random(seed)
         self._loop = asyncio.new_event_loop()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._thread = threading.Thread(target=self._run, daemon=True)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __repr__(self) -> str:
-        return f"<Shredder {self.url} to {self._port}>"
+        return f"<{type(self).__name__} {self.url} to {self._port}>"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -50,7 +50,7 @@ class Shredder:
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
         writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        ways = [asyncio.create_task(_copy(reader, back)), asyncio.create_task(self._shred(there, writer))]
+        ways = [asyncio.create_task(self.ask(reader, back)), asyncio.create_task(self.answer(there, writer))]
         try:
             # Either side's end is the end: a browser that leaves must be seen by the app.
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -60,7 +60,28 @@ class Shredder:
             writer.close()
             back.close()
 
-    async def _shred(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    @abstractmethod
+    async def ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on what the client sends, until it ends."""
+
+    @abstractmethod
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on what the server sends, until it ends."""
+
+
+class Shredder(Proxy):
+    """Cuts what the server sends."""
+
+    def __init__(self, port: int, seed: int = 0) -> None:
+        super().__init__(port)
+        self._dice = random.Random(seed)
+
+    async def ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """As it is."""
+        await copy(reader, writer)
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """In parts."""
         while data := await reader.read(_READ_BYTES):
             at = 0
             while at < len(data):
@@ -71,7 +92,8 @@ class Shredder:
                 at += size
 
 
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Everything, at once."""
     while data := await reader.read(_READ_BYTES):
         writer.write(data)
         await writer.drain()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
 import uuid
@@ -19,6 +20,7 @@ from relay.api.openai.messages import messages_of
 from relay.api.openai.responses import StreamedAnswer, Wanted, WholeAnswer
 from relay.api.openai.schema import ChatBody
 from relay.chat import usage
+from relay.chat.conversation import digest_files
 from relay.chat.models import resolve
 from relay.chat.request import ChatRequest, ModelChoice
 from relay.errors import BadRequest
@@ -46,6 +48,8 @@ async def create(request: Request, bearer: tokens.Bringer) -> Response:
     choice, ignored = choose(body, offers)
     caller, brought = bearer.at(choice.site, offers)
     messages = messages_of(body)
+    if any(message.attachments for message in messages):
+        await asyncio.to_thread(digest_files, messages)
     # Not the request's id: clients may repeat that one.
     frame = Frame(id=f"chatcmpl-{uuid.uuid4().hex}", created=int(time.time()), model=body.model)
     chat = pool.submit(

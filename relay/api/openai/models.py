@@ -16,11 +16,11 @@ router = APIRouter()
 
 
 @router.get("/models")
-async def list_models(request: Request, caller: auth.Caller, all: bool = False) -> dict[str, Any]:
+async def list_models(request: Request, holder: auth.CallingHolder, all: bool = False) -> dict[str, Any]:
     """Models of the sites with an account; with `all=true` of every site."""
     pool: Pool = request.app.state.pool
     started_s: int = request.app.state.started_s
-    entries = [entry(offer, offer.id, started_s) for offer in pool.offers(everything=all)]
+    entries = [entry(offer, offer.id, started_s) for offer in auth.offers_for(holder, pool.offers(everything=all))]
     return {
         "object": "list",
         "data": entries,
@@ -31,11 +31,12 @@ async def list_models(request: Request, caller: auth.Caller, all: bool = False) 
 
 
 @router.get("/models/{model:path}")
-async def show_model(request: Request, caller: auth.Caller, model: str) -> dict[str, Any]:
+async def show_model(request: Request, holder: auth.CallingHolder, model: str) -> dict[str, Any]:
     """One model, by any name that a chat takes."""
     pool: Pool = request.app.state.pool
     offers = pool.offers(everything=True)
     choice = resolve(model, offers)
+    auth.allow(holder, choice.site)
     return entry(_offer(choice.site, choice.model, choice.account, offers), model, request.app.state.started_s)
 
 

@@ -115,7 +115,7 @@ async function attach(file) {
     const kept = await call("POST", "/api/files", form);
     chip.dataset.state = "ready";
     chip.dataset.fileId = kept.id;
-    attachments.push({ id: kept.id, chip });
+    if (chip.isConnected) attachments.push({ id: kept.id, chip }); // else for a chat that was left meanwhile
   } catch (error) {
     chip.dataset.state = "failed";
     chip.title = error.message;
@@ -199,6 +199,9 @@ function newChat() {
   conversation = null;
   delete app.dataset.conversation;
   $("turns").replaceChildren();
+  prompt.value = "";
+  attachments = [];
+  $("attachments").replaceChildren();
   refresh();
 }
 

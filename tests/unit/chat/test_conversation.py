@@ -1,12 +1,14 @@
 """Keys of histories, and what of a request is new."""
 
+import hashlib
+import threading
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay.chat.conversation import EMPTY, answered, extend, history_key, history_keys, normal, split
+from relay.chat.conversation import EMPTY, answered, digest_files, extend, history_key, history_keys, normal, split
 from relay.chat.request import Attachment, Message, Role
 
 ROLES: st.SearchStrategy[Role] = st.sampled_from(["system", "user", "assistant", "tool"])
@@ -51,6 +53,25 @@ def test_a_file_counts_by_its_bytes_not_by_its_name() -> None:
     one = history_key([Message("user", "x", (file,))])
     assert one == history_key([Message("user", "x", (replace(file, name="b.txt", mime="text/html"),))])
     assert one != history_key([Message("user", "x", (replace(file, data=b"y"),))])
+
+
+def test_a_file_is_hashed_once_by_whoever_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    messages = [Message("user", "x", (Attachment("f", "text/plain", b"data"),))]
+    key = history_key([Message("user", "x", (Attachment("f", "text/plain", b"data"),))])
+    hashed_by: list[int] = []
+    plain = hashlib.sha256
+
+    def counted(data: bytes = b"") -> object:
+        if data == b"data":
+            hashed_by.append(threading.get_ident())
+        return plain(data)
+
+    monkeypatch.setattr(hashlib, "sha256", counted)
+    thread = threading.Thread(target=digest_files, args=(messages,))
+    thread.start()
+    thread.join()
+    assert history_key(messages) == key == history_key(messages)
+    assert hashed_by == [thread.ident]
 
 
 @pytest.mark.parametrize(

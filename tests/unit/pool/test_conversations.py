@@ -311,6 +311,29 @@ def test_the_next_turn_may_come_before_the_chat_is_freed(talks: Conversations) -
     assert find(talks, asked(*HI, user("and?"))) is None, "the first chat freed what the second holds"
 
 
+@pytest.mark.parametrize("late", [False, True], ids=["under way", "answered"])
+def test_a_late_text_does_not_take_the_tip_from_a_newer_branch(talks: Conversations, late: bool) -> None:
+    chat(talks, asked(user("hi")), "Hello!")
+    first = begin(talks, asked(*HI, user("and?")), branches=True)
+    first.turned("c1", "m2")
+    first.finished()
+    first.free()
+    second = begin(talks, asked(*HI, user("or?")), branches=True)
+    assert second.match is not None and second.match.parent == "m1"
+    if not late:
+        first.answered("So.")
+    second.turned("c1", "m3")
+    second.finished()
+    second.answered("Or so.")
+    second.free()
+    if late:
+        first.answered("So.")
+    newest = find(talks, asked(user("x"), named="c1"), branches=True)
+    assert newest is not None and newest.parent == "m3"
+    branch = find(talks, asked(*HI, user("and?"), assistant("So."), user("x")), branches=True)
+    assert branch is not None and branch.parent == "m2", "the earlier one can be continued as well"
+
+
 def test_a_prompt_in_the_wrong_conversation_is_an_error_and_spoils_it(talks: Conversations) -> None:
     chat(talks, asked(user("hi")), "Hello!", conversation="c1")
     hold = begin(talks, asked(user("hello"), caller="bob"))

@@ -22,7 +22,7 @@ from relay.pool.memory import FRESH_S, PAGE_BYTES, Memory, memory_in_use
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 ACCOUNTS = (
     AccountStatus("kimi", "main", "busy", "", "Ann Example", 2, 3),
-    AccountStatus("kimi", "spare", "login_needed", "expired for ann@example.org"),
+    AccountStatus("kimi", "spare", "login_needed", "expired for ann@example.org", reason="expired"),
     AccountStatus("demo", 'we"ird\\', "ready", tabs=1),
 )
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -139,8 +139,8 @@ async def test_gauges_are_read_at_each_scrape(measures: Measures) -> None:
     samples = await told(measures)
     assert value(samples, "relay_accounts", site="kimi", state="busy") == 1
     assert value(samples, "relay_accounts", site="kimi", state="ready") == 0
-    assert value(samples, "relay_account_state", site="kimi", account="spare", state="login_needed") == 1
-    assert value(samples, "relay_account_state", site="demo", account='we"ird\\', state="ready") == 1
+    assert value(samples, "relay_account_state", site="kimi", account="spare", state="login_needed", reason="expired")
+    assert value(samples, "relay_account_state", site="demo", account='we"ird\\', state="ready", reason="") == 1
     assert value(samples, "relay_queue_length") == 4
     assert value(samples, "relay_chats_running") == 2
     assert value(samples, "relay_pages_open", site="kimi") == 3
