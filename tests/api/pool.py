@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import cast
+from dataclasses import replace
 
 from relay.chat.events import (
     Event,
@@ -34,7 +33,7 @@ from relay.errors import (
     RateLimited,
     SiteUnavailable,
 )
-from relay.pool.face import AccountStatus, LoginTicket, LoginView, Offer, PoolStatus, Tokens
+from relay.pool.face import AccountStatus, LoginTicket, LoginView, Offer, PoolStatus
 from relay.pool.measures import Measures
 
 Script = Callable[["ScriptedChat"], AsyncIterator[Event]]
@@ -212,9 +211,7 @@ class ScriptedOwner:
         return self.accounts[name]
 
     def now(self, verb: str, name: str, state: str, reason: str = "", why: str = "") -> AccountStatus:
-        changed = dataclasses.replace(
-            self.find(verb, name), state=state, reason=reason, why=why, until=None, since=None
-        )
+        changed = replace(self.find(verb, name), state=state, reason=reason, why=why, until=None, since=None)
         self.accounts[name] = changed
         return changed
 
@@ -261,6 +258,19 @@ class ScriptedLogins:
         raise NotImplementedError
 
 
+class ScriptedTokens:
+    """Implements the pool's Tokens: what ends in `live` lives."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    async def check(self, token: str, site: str) -> bool:
+        self.asked.append((site, token))
+        if token.endswith("unreachable"):
+            raise SiteUnavailable("The site answered HTTP 500.")
+        return token.endswith("live")
+
+
 class ScriptedPool:
     """Implements the pool's face: model `demo/<script>` plays that script."""
 
@@ -273,7 +283,7 @@ class ScriptedPool:
         self.accounts = {"demo/default": AccountStatus("demo", "default", "ready")}
         self.owner = ScriptedOwner(self.accounts)
         self.logins = ScriptedLogins(self.owner)
-        self.tokens = cast(Tokens, None)
+        self.tokens = ScriptedTokens()
 
     @property
     def last(self) -> ScriptedChat:
@@ -294,8 +304,10 @@ class ScriptedPool:
     def offers(self, *, everything: bool = False) -> Sequence[Offer]:
         demo = [Offer("demo", "demo", "demo", "Demo", True, ("gpt-demo",), thinking=True, search=True, images=True)]
         demo += [Offer(f"demo/{key}", "demo", key, f"Demo {key}") for key in (*SCRIPTS, "full") if key != "demo"]
+        demo = [replace(offer, token_pattern=r"tok-[a-z]{4,}") for offer in demo]
         kimi = Offer("kimi", "kimi", "k2d6-chat", "Kimi", default=True, agents="[0-9a-z]{20}", ready=False)
-        return [*demo, kimi] if everything else demo
+        kimi = replace(kimi, token_pattern=r"kim-[a-z]{4,}")
+        return [*demo, kimi, Offer("gradio", "gradio", "", "Gradio", ready=False)] if everything else demo
 
     def status(self) -> PoolStatus:
         if self.broken:

@@ -11,6 +11,14 @@ from typing import Any
 import httpx
 import pytest
 
+from relay.browser.chromium import Chromium
+from relay.errors import BadRequest, LoginNeeded
+from relay.pool.passthrough import adopted_state
+from relay.settings import BrowserSettings
+from relay.sites.base import LoginState, SiteConfig
+from relay.sites.demo import Demo
+from relay.sites.gradio import Gradio
+from relay.sites.kimi import Kimi
 from tests.e2e.relay_server import RelayServer
 from tests.e2e.token_town import OWNER, Town, asked, checked, contexts, error_of, left_behind, text_of
 from tests.replicas import Answer, Fault, Replicas, Scenario
@@ -195,7 +203,7 @@ async def test_odd_bearers(town: Town, warm: RelayServer, bring: Callable[[str],
     }
     for bearer, wanted in odd.items():
         async with httpx.AsyncClient(base_url=warm.url, trust_env=False, timeout=60) as client:
-            headers = {"authorization": b"Bearer " + bearer.encode("latin-1")}
+            headers = {b"authorization": b"Bearer " + bearer.encode("latin-1")}
             body = {"model": "demo/echo", "messages": [{"role": "user", "content": "odd"}]}
             answer = await client.post("/v1/chat/completions", json=body, headers=headers)
         assert answer.status_code in (400, 401, 431), (wanted, answer.text)
@@ -214,16 +222,17 @@ async def test_kimi_trades_the_token_and_it_is_still_found(
     user = "token-kimi-rotating"
     tokens = login(user)
     used += [tokens.refresh, tokens.access]
-    await replicas.play("kimi", user, Scenario(answer=Answer(echo=True), access_ttl_s=1))
+    await replicas.play("kimi", user, Scenario(answer=Answer(echo=True), access_ttl_s=4))
     before = await contexts(warm)
-    for number in range(3):
+    for number in range(2):
         assert text_of(await asked(warm, tokens.refresh, f"hello {number}", "kimi")).endswith(f"hello {number}")
-        await asyncio.sleep(1.1)  # the access token's life
+        if number == 0:
+            await asyncio.sleep(4.1)  # the access token's life
     assert len(await contexts(warm) - before) == 1
     traded = await replicas.records(site="kimi", account=user, operation="refresh", state="finished")
     spent = {record.headers["authorization"] for record in traded if record.status == 200}
     assert f"Bearer {tokens.refresh}" in spent
-    assert len(spent) >= 3, "each time by the newest"
+    assert len(spent) >= 2, "each time by the newest"
     used += [header.removeprefix("Bearer ") for header in spent]
     assert (await checked(warm, tokens.refresh)).json() == {"live": True}
 
@@ -246,13 +255,22 @@ async def test_kimi_tokens_by_their_kind(warm: RelayServer, used: list[str], rep
     assert error_of(await checked(warm, unknown))[0] == 502
 
 
-async def test_unused_ones_go(town: Town, tmp_path: Path) -> None:
+async def gone(relay: RelayServer, before: set[str], most: int = 0) -> None:
+    """Wait until the browser has at most so many contexts more than before."""
+    async with asyncio.timeout(60):
+        while len(await contexts(relay) - before) > most:  # noqa: ASYNC110  (nothing tells us)
+            await asyncio.sleep(0.1)
+
+
+async def test_unused_ones_go(town: Town, replicas: Replicas, tmp_path: Path) -> None:
     settings = {
         "RELAY_PASSTHROUGH__KEEP_S": "1",
         "RELAY_PASSTHROUGH__MAX_ACCOUNTS": "3",
         "RELAY_BROWSER__DIRECT_CDP": "true",
         "RELAY_KEEPER__DELETE_GAP_S": "0.2",
         "RELAY_BROWSER__MAX_OPEN_TABS": "8",
+        "RELAY_BROWSER__HOST_RULES": replicas.host_rules,
+        "RELAY_BROWSER__TRUSTED_SPKI": replicas.spki,
     }
     tokens = [town.token(user) for user in town.users[70:76]]
     with town.server(tmp_path / "home", **settings) as relay:
@@ -267,14 +285,22 @@ async def test_unused_ones_go(town: Town, tmp_path: Path) -> None:
             text_of(answer)
         # Then the one that was not used for longest makes room.
         assert "room" in text_of(await asked(relay, tokens[3], "room"))
-        async with asyncio.timeout(30):
-            while len(await contexts(relay) - before) > 3:
-                await asyncio.sleep(0.05)
-            # Unused, they all go, and their conversations on the site before them; who made room had no time for that.
-            while await contexts(relay) - before:
-                await asyncio.sleep(0.1)
+        await gone(relay, before, 3)
+        # Unused, they all go, and their conversations on the site before them; who made room had no time for that.
+        await gone(relay, before)
         assert sum(bool(town.heard(user)) for user in town.users[70:74]) == 1
         assert "again" in text_of(await asked(relay, tokens[0], "again"))
+        # What the page made of a token is still known when its context is gone, and when the browser died.
+        await replicas.play("kimi", "token-kimi-gone", Scenario(answer=Answer(echo=True)))
+        tokens += [pasted := login("token-kimi-gone").refresh]
+        for number in range(3):
+            assert text_of(await asked(relay, pasted, f"hello {number}", "kimi")) == f"hello {number}"
+            if number == 0:
+                await gone(relay, before)
+            elif number == 1:
+                relay.browser().kill()
+        traded = await replicas.records(account="token-kimi-gone", operation="refresh")
+        assert [record.status for record in traded] == [200]
         log = relay.log
     assert left_behind(relay, log, tokens) == []
 
@@ -297,14 +323,43 @@ async def test_with_keys(town: Town, tmp_path: Path) -> None:
         assert (await checked(relay, token, key="key-of-anna")).json() == {"live": True}
         assert (await checked(relay, dead, key="key-of-anna")).json() == {"live": False}
         async with httpx.AsyncClient(base_url=relay.url, trust_env=False) as client:
-            bearer = {"authorization": f"Bearer {token}"}
-            assert (await client.get("/v1/models", headers=bearer)).status_code == 401
-            assert "accounts" not in (await client.get("/health", headers=bearer)).json()
+            headers = {"authorization": f"Bearer {token}"}
+            assert (await client.get("/v1/models", headers=headers)).status_code == 401
+            assert "accounts" not in (await client.get("/health", headers=headers)).json()
 
 
-async def test_switched_off(town: Town, tmp_path: Path) -> None:
-    token = town.token("user78")
-    with town.server(tmp_path / "home", RELAY_TOKEN_PASSTHROUGH="false") as relay:
-        owners = len(town.heard(OWNER))
-        assert "whose" in text_of(await asked(relay, token, "whose"))
-        assert (town.heard("user78"), len(town.heard(OWNER))) == ([], owners + 1)
+async def test_tokens_of_the_owner(town: Town, replicas: Replicas) -> None:
+    """`relay accounts add --token-stdin`: what a pasted token becomes is kept as an account's state."""
+    settings = BrowserSettings(sandbox=False, host_rules=replicas.host_rules, trusted_spki=replicas.spki)
+    browser = Chromium(settings)
+    await browser.start()
+    try:
+        demo = Demo(SiteConfig(base_url=f"{town.url}/"))
+        token = town.token("user79")
+        login_found, state = await adopted_state(demo, token, browser, {"locale": "en-GB"})
+        assert (login_found.state, login_found.label) == (LoginState.LIVE, "user79")
+        assert [cookie["value"] for cookie in state["cookies"]] == [token]
+        town.end(token)
+        assert (await adopted_state(demo, token, browser, {}))[0].state is LoginState.DEAD
+
+        pasted = login("token-kimi-owner").refresh
+        login_found, state = await adopted_state(Kimi(), pasted, browser, {})
+        assert (login_found.state, login_found.label) == (LoginState.LIVE, "token-kimi-owner")
+        [origin] = state["origins"]
+        kept = {entry["name"]: entry["value"] for entry in origin["localStorage"]}
+        assert kept["access_token"]
+        assert kept["refresh_token"] != pasted, "the page has traded it in"
+        with pytest.raises(LoginNeeded):
+            await adopted_state(Kimi(), login("token-kimi-owner", refresh_ttl_s=-600).refresh, browser, {})
+        with pytest.raises(BadRequest):
+            await adopted_state(Gradio(), "no colon", browser, {})
+        async with asyncio.timeout(10):
+            while await open_contexts(browser):  # noqa: ASYNC110  (nothing tells us)
+                await asyncio.sleep(0.05)
+    finally:
+        await browser.stop()
+
+
+async def open_contexts(browser: Chromium) -> int:
+    assert browser._browser is not None
+    return len(browser._browser.contexts)
