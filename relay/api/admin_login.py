@@ -11,6 +11,7 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import math
 import secrets
 import time
 from collections import OrderedDict
@@ -200,7 +201,7 @@ class LoginLimit:
                 failures.count = 0
             wait_s = max(wait_s, failures.last_s + backoff.wait_s(failures.count) - now_s)
         if wait_s > 0:
-            raise RateLimited(f"Too many wrong passwords: try again in {wait_s:.0f} s.", retry_after_s=wait_s)
+            raise RateLimited(f"Too many wrong passwords: try again in {math.ceil(wait_s)} s.", retry_after_s=wait_s)
         for failures in (mine, self._overall):
             failures.count += 1
             failures.last_s = now_s
@@ -230,7 +231,7 @@ class AdminLogin:
         given = secret.get_secret_value() if secret is not None else ""
         self._given = _key(given) if given else None
         self._file = PasswordFile(settings.home)
-        self._hash = ""
+        self._hash = self._fault = ""
         self._hashing = asyncio.Semaphore(_AT_ONCE)
         self._limit = LoginLimit(clock)
         self._sessions = Sessions(clock)
@@ -268,8 +269,11 @@ class AdminLogin:
             return ""
         try:
             found = self._file.read() or ""
+            self._fault = ""
         except BadRequest as error:
-            logger.error("nobody can log in at /admin: {}", error.message)
+            if self._fault != error.message:
+                logger.error("nobody can log in at /admin: {}", error.message)
+            self._fault = error.message
             found = ""
         if found != self._hash:
             self._sessions.end_all()

@@ -121,6 +121,12 @@ async def require_chatter(request: Request) -> Holder:
     return holder
 
 
+async def require_every_site(holder: Annotated[Holder, Depends(require_holder)]) -> None:
+    """For what tells of all sites. Raises Unauthorized, SiteNotAllowed."""
+    if holder.sites:
+        raise SiteNotAllowed(f"This API key is for {', '.join(holder.sites)}; this tells of every site.")
+
+
 def allow(holder: Holder, site: str) -> None:
     """Raises SiteNotAllowed where the holder's key is not for a site."""
     if not holder.may_use(site):

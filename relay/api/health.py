@@ -34,7 +34,7 @@ async def health(request: Request) -> Response:
     status = pool.status()
     body = {"status": "ok" if status.ready else "degraded", "version": __version__, **_counts(status)}
     try:
-        await auth.require_holder(request)
+        holder = await auth.require_holder(request)
     except Unauthorized:
         return JSONResponse(body)
     accounts = [
@@ -48,6 +48,7 @@ async def health(request: Request) -> Response:
             "tabs": one.tabs,
         }
         for one in status.accounts
+        if holder.may_use(one.site)
     ]
     return JSONResponse({**body, "accounts": accounts})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import secrets
 import time
 from collections import deque
@@ -243,7 +244,7 @@ class Pace:
             # The one that must be over before there is room; not the first, if the limit was lowered meanwhile.
             wait_s = spent[len(spent) - holder.rpm] + _WINDOW_S - now_s
             raise RateLimited(
-                f"This API key is for {holder.rpm} chats a minute: the next one in {wait_s:.0f} s.",
+                f"This API key is for {holder.rpm} chats a minute: the next one in {math.ceil(wait_s)} s.",
                 retry_after_s=wait_s,
             )
         spent.append(now_s)

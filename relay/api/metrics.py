@@ -9,7 +9,7 @@ from starlette.responses import Response
 from relay.api import auth
 from relay.pool.face import Pool
 
-router = APIRouter(dependencies=[Depends(auth.require_caller)])
+router = APIRouter(dependencies=[Depends(auth.require_every_site)])
 
 
 @router.head("/metrics", include_in_schema=False)

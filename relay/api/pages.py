@@ -1,4 +1,4 @@
-"""Pages for people: `/admin` (what it shows comes from `/admin/api`) and `/docs`, the routes; all they load is ours."""
+"""Pages for people: `/admin` (`relay/web`; it asks `/admin/api`) and `/docs` (the routes); all they load is ours."""
 
 from __future__ import annotations
 

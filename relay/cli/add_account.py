@@ -8,6 +8,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ from typing import Any
 from relay.browser.chromium import Chromium
 from relay.cli.accounts import told
 from relay.cli.borrow import borrowed
-from relay.cli.console import say
+from relay.cli.console import complain, say
 from relay.cli.server import ServerClient, account_path
-from relay.errors import BadRequest, LoginNeeded
+from relay.errors import BadRequest, LoginNeeded, RelayError
 from relay.pool.account_file import AccountFile, parse_account_file
 from relay.pool.passthrough import adopted_state
 from relay.pool.profiles import MAX_STATE_BYTES, Profile, profile_of
 from relay.pool.sealing import Keyring
-from relay.pool.state_files import read_state
+from relay.pool.state_files import exported_account, read_state
 from relay.private import private_folder, read_private, write_private
 from relay.settings import Settings
 from relay.sites.base import LoginState
@@ -52,14 +53,22 @@ def add_account(new: NewAccount) -> int:
     profile = profile_of(settings.profiles, f"{new.site}/{new.account}", keys)
     existed = profile.folder.is_dir()
     brings_login = new.token_stdin or new.state_file is not None
+    if new.token_stdin and new.state_file is not None:
+        raise BadRequest("--token-stdin and --state exclude each other.")
     if existed and not brings_login:
         raise BadRequest(
             f"{new.site}/{new.account} is there already. `relay login {new.site} --account {new.account}` logs it in "
             "again; another --account NAME adds another one."
         )
-    raw, file = account_toml(profile, new)
-    state = _login(profile, file, settings, new)
-    with ServerClient.find(settings) or _nobody() as server:
+    content = _content(new.state_file)
+    raw, file = account_toml(profile, new, exported_account(content) if content is not None else None)
+    if content is not None:
+        state: State | None = read_state(content, site_class(profile.site), file.base_url)
+    elif new.token_stdin:
+        state = asyncio.run(_adopt(profile, file, settings, read_token()))
+    else:
+        state = None
+    with ServerClient.find(settings) or nullcontext() as server:
         if existed:
             with borrowed(profile, server):
                 _write(profile, raw, state)
@@ -70,46 +79,33 @@ def add_account(new: NewAccount) -> int:
                 shutil.rmtree(profile.folder, ignore_errors=True)
                 raise
             if server is not None:
-                server.post(account_path(f"{new.site}/{new.account}", "take-up"))
+                _take_up(server, f"{new.site}/{new.account}")
         return _report(profile, state is not None, server)
 
 
-class _nobody:
-    """In place of a server, where none runs."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
+def _content(file: Path | None) -> bytes | None:
+    content = read_private(file, MAX_STATE_BYTES) if file is not None else None
+    if file is not None and content is None:
+        raise BadRequest(f"{file} does not exist.")
+    return content
 
 
-def account_toml(profile: Profile, new: NewAccount) -> tuple[bytes | None, AccountFile]:
-    """account.toml as it is to be written (None: as it is), and what it says. Raises BadRequest."""
+def account_toml(profile: Profile, new: NewAccount, exported: bytes | None) -> tuple[bytes | None, AccountFile]:
+    """account.toml as it is to be written (None: as it is), and what it says. Raises BadRequest.
+
+    What the command line says wins over what came with an exported account.
+    """
     said = {"label": new.label, "base_url": new.base_url, "proxy": new.proxy}
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}\n" for key, value in said.items() if value]
     path = profile.folder / "account.toml"
     if lines and path.exists():
         raise BadRequest(f"{path} is there already: change it there.")
-    raw = "".join(lines).encode("utf-8", "surrogatepass") if lines else None
+    raw = "".join(lines).encode("utf-8", "surrogatepass") if lines else None if path.exists() else exported
     file = parse_account_file(raw, path) if raw is not None else profile.settings()
     kind = site_class(profile.site)
     if kind.needs_base_url and not file.base_url:
         raise BadRequest(f"{kind.name} has no address of its own: name one with --base-url.")
     return raw, file
-
-
-def _login(profile: Profile, file: AccountFile, settings: Settings, new: NewAccount) -> State | None:
-    if new.token_stdin and new.state_file is not None:
-        raise BadRequest("--token-stdin and --state exclude each other.")
-    if new.state_file is not None:
-        raw = read_private(new.state_file, MAX_STATE_BYTES)
-        if raw is None:
-            raise BadRequest(f"{new.state_file} does not exist.")
-        return read_state(raw, site_class(profile.site), file.base_url)
-    if new.token_stdin:
-        return asyncio.run(_adopt(profile, file, settings, read_token()))
-    return None
 
 
 def read_token() -> str:
@@ -148,6 +144,13 @@ def _write(profile: Profile, raw: bytes | None, state: State | None) -> None:
         write_private(profile.folder / "account.toml", raw)
     if state is not None:
         profile.save(state)
+
+
+def _take_up(server: ServerClient, name: str) -> None:
+    try:
+        server.post(account_path(name, "take-up"))
+    except RelayError as error:  # it is there all the same; how it stands is told below
+        complain(error.message)
 
 
 def _report(profile: Profile, has_login: bool, server: ServerClient | None) -> int:

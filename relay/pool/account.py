@@ -83,6 +83,8 @@ class Account:
     """How its owner logs in again."""
     on_parked: Callable[[AccountStatus], None] = lambda _: None
     """Told once of each time that it comes to need its owner."""
+    told: set[str] = field(default_factory=set)
+    """The reasons told since it last might take a chat: a site that says now this and now that is one death."""
     state: State = State.NEW
     why: str = ""
     reason: str = ""
@@ -190,7 +192,8 @@ class Account:
         self._become(state, why, reason)
         if came:
             logger.warning("{} is now {}: {}", self.name, state.value, why)
-            if reason in OWNER_NEEDED:
+            if reason in OWNER_NEEDED and reason not in self.told:
+                self.told.add(reason)
                 self.on_parked(self.status())
 
     def spoil(self, why: str) -> None:
@@ -220,6 +223,8 @@ class Account:
             self.store.save_account(self.name, state.value, why, reason)
         if reason != self.reason:
             self.since = time.time()
+        if not reason:
+            self.told.clear()
         self.state, self.why, self.reason = state, why, reason
 
     def started(self, model: str) -> None:
@@ -286,6 +291,7 @@ class Account:
             if not newer or parked.reason == "parked":
                 self.state, self.why, self.reason = State(parked.state), parked.why, parked.reason
                 self.since = parked.since
+                self.told.add(parked.reason)
 
     def notice_login(self) -> None:
         """A state file that someone wrote since (a new login, a restored copy) puts a parked account back to work."""

@@ -16,6 +16,7 @@ OVERTAKEN = 8
 """Leases, per account of the pool, after which a request that its caller's other requests overtook claims its turn."""
 
 NOBODY: frozenset[str] = frozenset()
+NOTHING: Mapping[str, int] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,11 +187,14 @@ class _Accounts:
 
     __slots__ = ("_openings", "heap", "model", "places")
 
-    def __init__(self, group: Group, places: Mapping[str, _Place]) -> None:
-        self.model = group.model
-        self.places = {name: places[name] for name in group.accounts if name in places}
-        self.heap = [place.load for place in self.places.values() if place.may(group.model)]
-        heapify(self.heap)
+    def __init__(self, model: str, places: Mapping[str, _Place], like: _Accounts | None = None) -> None:
+        """`like` has the same places, and neither model has a pace of its own on any: they share one heap."""
+        self.model = model
+        self.places = places
+        heap = like.heap if like is not None else [place.load for place in places.values() if place.may(model)]
+        if like is None:
+            heapify(heap)
+        self.heap: list[tuple[int, bool, str]] = heap
         self._openings: list[tuple[float, str]] | None = None
 
     def openings(self) -> list[tuple[float, str]]:
@@ -224,6 +228,22 @@ class _Accounts:
         return found
 
 
+def _grouped(groups: Mapping[str, Group], places: Mapping[str, _Place]) -> dict[str, _Accounts]:
+    """The groups' accounts. Many models of the same accounts are common, so what these have in common is made once."""
+    own: dict[tuple[str, ...], dict[str, _Place]] = {}
+    unpaced: dict[tuple[str, ...], _Accounts] = {}
+    found = {}
+    for name, group in groups.items():
+        key = tuple(group.accounts)
+        if key not in own:
+            own[key] = {account: places[account] for account in key if account in places}
+        paced = any(group.model in place.models for place in own[key].values())
+        found[name] = made = _Accounts(group.model, own[key], None if paced else unpaced.get(key))
+        if not paced:
+            unpaced.setdefault(key, made)
+    return found
+
+
 class _Lane:
     """One caller's requests: the first that could start, and those not yet looked at."""
 
@@ -233,9 +253,9 @@ class _Lane:
         self.head = requests[0]
         self.rest = iter(requests)
         self.served = served
-        self.newest = max(served, key=served.__getitem__, default="")
-        self.last = served.get(self.newest, NEVER)
-        self.since: dict[str, int] = {}
+        self.newest = max(served, key=served.__getitem__) if served else ""
+        self.last = served[self.newest] if served else NEVER
+        self.since: dict[str, int] | None = None
         """By group: the number of the caller's last lease on any of its accounts."""
 
 
@@ -255,7 +275,7 @@ class _Table:
             if page.idle:
                 idle[page.account] = idle.get(page.account, 0) + 1
         places = {name: _Place(name, room, idle.get(name, 0)) for name, room in rooms.items()}
-        self.groups = {name: _Accounts(groups[name], places) for name in {request.group for request in queue}}
+        self.groups = _grouped({name: groups[name] for name in {request.group for request in queue}}, places)
         self.now = now
         self.slack = OVERTAKEN * len(rooms)
 
@@ -266,11 +286,15 @@ class _Table:
         for request in queue if able else ():
             if request.group in able:
                 waiting[request.caller].append(request)
-        lanes = [_Lane(requests, served.get(caller, {})) for caller, requests in waiting.items()]
-        latest = max((lane.last for lane in lanes), default=NEVER)
+        latest = NEVER
+        turns: list[tuple[int, int, _Lane]] = []
+        for number, (caller, requests) in enumerate(waiting.items()):  # of equal turns: as they arrived
+            lane = _Lane(requests, served.get(caller, NOTHING))
+            if lane.last > latest:
+                latest = lane.last
+            if self._advance(lane):
+                turns.append((self._turn(lane), number, lane))
         before = latest
-        lanes = [lane for lane in lanes if self._advance(lane)]
-        turns = [(self._turn(lane), number, lane) for number, lane in enumerate(lanes)]  # equal: as they arrived
         heapify(turns)
         while turns:
             _, number, lane = turns[0]
@@ -300,11 +324,18 @@ class _Table:
     def _turn(self, lane: _Lane) -> int:
         """When the lane's turn is: the number of its caller's last lease, or an overtaken request's claim."""
         request = lane.head
+        if lane.last == NEVER:
+            return NEVER
+        plain = not (request.prefers or request.avoid)
+        if plain and lane.newest in self.groups[request.group].places:
+            return lane.last  # the usual case: it was served there last
         if self._bound(request):
             since = lane.served.get(request.prefers, NEVER)
         elif request.avoid:
             since = self._last(lane, request.group, request.avoid)
         else:
+            if lane.since is None:
+                lane.since = {}
             if request.group not in lane.since:
                 lane.since[request.group] = self._last(lane, request.group, NOBODY)
             since = lane.since[request.group]
@@ -314,6 +345,10 @@ class _Table:
         places, served = self.groups[group].places, lane.served
         if lane.newest in places and lane.newest not in avoid:
             return lane.last
+        if len(served) < len(places):
+            return max(
+                (number for name, number in served.items() if name in places and name not in avoid), default=NEVER
+            )
         return max((served.get(name, NEVER) for name in places if name not in avoid), default=NEVER)
 
     def _bound(self, request: Waiting) -> bool:

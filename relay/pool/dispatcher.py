@@ -27,6 +27,7 @@ from relay.pool.hold import Hold
 from relay.pool.keeper import Keeper
 from relay.pool.leases import Leases
 from relay.pool.measures import Measures
+from relay.pool.notices import Notices
 from relay.pool.offers import offers_of
 from relay.pool.owner import AccountOwner
 from relay.pool.pages import Slot
@@ -65,6 +66,7 @@ class Dispatcher:
         self.tokens = SiteTokens(self, settings, self.browsers, self.measures.page)
         self.everyone: Mapping[str, Account] = ChainMap(self.accounts, self.tokens.accounts)
         """The owner's accounts and those made of callers' tokens."""
+        self.notices = Notices(settings)
         self._keys = keys
 
     def __repr__(self) -> str:
@@ -74,6 +76,7 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Load the accounts and what the last run knew, launch the browser, and check the logins in the background."""
+        await self.notices.start()
         self.store = await Store.open(self.settings.home / "relay.db")
         self._opened = True
         self.conversations = Conversations(self.store, self.settings.conversations, self.settings.keep_conversations_s)
@@ -97,7 +100,7 @@ class Dispatcher:
 
     def load(self, profile: Profile) -> Account:
         """The account of a folder, not yet among ours."""
-        return Account.load(profile, self.settings, self.browsers, self.store, self.measures.page)
+        return Account.load(profile, self.settings, self.browsers, self.store, self.measures.page, self.notices.parked)
 
     def forget(self, account: Account) -> None:
         """An account was removed: what we know of it goes too. (Its conversations: by the sweep.)"""
@@ -125,6 +128,7 @@ class Dispatcher:
         for account in self.accounts.values():
             await account.pages.save()
             account.lock.release()
+        await self.notices.stop()
         await self.browsers.stop()
         await self.store.close()
 

@@ -101,6 +101,15 @@ def export(profile: Profile) -> bytes:
         raise BadRequest(f"The state of {name} is damaged (NaN is no number). Log in again.") from None
 
 
+def exported_account(raw: bytes) -> bytes | None:
+    """The account.toml in what `export` wrote; None for any other file."""
+    if not raw.lstrip().startswith(b"{") or len(raw) > MAX_STATE_BYTES:
+        return None
+    found = parse_json(raw)
+    said = found.get("account_toml") if isinstance(found, dict) else None
+    return said.encode("utf-8", "surrogatepass") if isinstance(said, str) and said.strip() else None
+
+
 def write_export(profile: Profile, file: Path) -> None:
     """`export` into a file that only its owner may read (0600), whole or not at all. Raises BadRequest, OSError."""
     write_private(file, export(profile))

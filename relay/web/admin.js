@@ -9,6 +9,7 @@ const NEEDED = {
   damaged: "Its files cannot be used: mend or replace them, then resume it; or log in again.",
 };
 const AWAY = ["parked", "disabled", "elsewhere", "lent"];
+const RESUMABLE = ["parked", "rate_limited", "site_down", "banned", "damaged"];
 
 const by = id => document.getElementById(id);
 const element = (tag, text = "", name = "") => Object.assign(document.createElement(tag), { textContent: text, className: name });
@@ -38,22 +39,26 @@ const pathOf = (account, verb = "") =>
 const UNITS = [["d", 86_400], ["h", 3600], ["min", 60], ["s", 1]];
 const span = seconds => {
   const [unit, length] = UNITS.find(([, length]) => seconds >= length) ?? UNITS.at(-1);
-  return `${Math.floor(seconds / length)} ${unit}`;
+  return `${Math.max(0, Math.floor(seconds / length))} ${unit}`;
 };
+const clocks = new WeakMap(); // a time element -> its text now
 const time = (at_s, said) => {
   if (at_s === null) return "";
   const when = new Date(at_s * 1000);
-  return Object.assign(element("time", said(Math.abs(at_s - Date.now() / 1000))), { dateTime: when.toISOString(), title: when.toLocaleString() });
+  const made = Object.assign(element("time"), { dateTime: when.toISOString(), title: when.toLocaleString() });
+  clocks.set(made, () => said(Date.now() / 1000 - at_s));
+  return made;
 };
+const tick = () => document.querySelectorAll("time").forEach(made => { made.textContent = clocks.get(made)(); });
 
 // ---- what can be done with an account
 
 const verb = name => account => ask("POST", pathOf(account, name));
 const ACTIONS = [
-  { name: "log in", shown: a => a.reason !== "lent" && a.reason !== "elsewhere", run: account => logInto(account) },
+  { name: "log in", shown: a => a.reason !== "lent" && a.reason !== "elsewhere", run: account => logInto(account), first: a => a.reason in NEEDED },
   { name: "check", shown: a => !AWAY.includes(a.reason), run: verb("check") },
   { name: "park", shown: a => !AWAY.includes(a.reason), run: verb("park") },
-  { name: "resume", shown: a => a.reason && !["disabled", "elsewhere", "lent"].includes(a.reason), run: verb("resume") },
+  { name: "resume", shown: a => RESUMABLE.includes(a.reason), run: verb("resume") },
   { name: "take back", shown: a => a.reason === "lent", run: verb("take-back") },
   { name: "remove", shown: a => a.reason !== "elsewhere", run: account => remove(account), danger: true },
 ];
@@ -115,7 +120,7 @@ const say = (text, url = "") => {
 const buttons = account => {
   const doing = busy.get(account.name);
   const made = ACTIONS.filter(action => action.shown(account)).map(action => {
-    const button = element("button", action.name, action.danger ? "danger" : "");
+    const button = element("button", action.name, action.danger ? "danger" : action.first?.(account) ? "first" : "");
     button.type = "button";
     button.disabled = doing !== undefined;
     button.addEventListener("click", () => void act(account, action));
@@ -142,8 +147,7 @@ const row = account => {
     cell("Account", element("span", account.name, "name"), account.label && element("small", account.label)),
     cell("State", state(account)),
     cell("Why", ...why.filter(Boolean)),
-    cell("Since", time(account.since, ago => `${span(ago)} ago`)),
-    cell("Until", time(account.until, left => `in ${span(left)}`)),
+    cell("When", time(account.since, ago => `since ${span(ago)}`), " ", time(account.until, ago => `back in ${span(-ago)}`)),
     cell("Chats", account.chats),
     cell("Tabs", account.tabs),
     cell("", ...buttons(account)),
@@ -166,7 +170,7 @@ const card = account => {
 // What has not changed stays as it is: focus and clicks are not lost to the next refresh.
 const drawn = new Map();
 const draw = (key, parent, items, make) => {
-  const next = JSON.stringify([items, items.map(item => busy.get(item.name)), Math.floor(Date.now() / 60_000)]);
+  const next = JSON.stringify([items, items.map(item => busy.get(item.name))]);
   if (drawn.get(key) === next) return;
   drawn.set(key, next);
   const at = document.activeElement;
@@ -183,12 +187,13 @@ const render = () => {
   by("needed").hidden = needed.length === 0;
   draw("needed", by("needed").querySelector("ul"), needed, card);
   draw("accounts", by("accounts").tBodies[0], accounts.filter(account => !(account.reason in NEEDED)), row);
+  tick();
   by("accounts").hidden = needed.length === accounts.length;
   by("no-accounts").hidden = accounts.length > 0;
   by("status").textContent = shown.ready ? "ready" : "not ready";
   by("status").className = `badge ${shown.ready ? "ok" : "degraded"}`;
   by("summary").textContent = `${shown.running} answering, ${shown.waiting} waiting`;
-  by("version").textContent = `relay ${shown.version} · ${shown.browser}`;
+  by("version").textContent = `· relay ${shown.version} · ${shown.browser}`;
 };
 
 const enter = loggedIn => {

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from scripts.benchmarks import chart, report
+from scripts.benchmarks import chart, decide, report
 from scripts.benchmarks.bed import TOKEN_TTL_S, USER, Subject
 from scripts.benchmarks.client import BenchError, Straight
 from scripts.benchmarks.figures import Figures, checks, figures_of, idle_figures
@@ -32,6 +32,7 @@ SUBJECTS = {
 COLD = ("fetch-socket", "fetch-pipe")
 """Whose start is measured."""
 IDLE = "idle"
+DECIDE = "decide"
 RUN_S = 1500.0
 QUICK = Plan(repeat=2, first_tokens=5, idle_accounts=12, widths=(1, 8))
 ROOT = Path(__file__).resolve().parents[2]
@@ -41,7 +42,7 @@ BUSY = 0.5
 def arguments(given: list[str] | None = None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(prog="scripts/bench", description=__doc__)
-    names = [*SUBJECTS, IDLE]
+    names = [*SUBJECTS, IDLE, DECIDE]
     parser.add_argument("--only", action="append", choices=names, metavar="NAME", help=f"one of {', '.join(names)}")
     parser.add_argument("--repeat", type=int, default=5, metavar="N", help="repetitions of everything (5)")
     parser.add_argument("--quick", action="store_true", help="few repetitions, to try this script itself")
@@ -62,7 +63,7 @@ def raw_of(every: list[Results]) -> dict[str, Any]:
     return {
         results.name: {
             "first_tokens_ms": [round(value, 2) for value in results.first_tokens_ms],
-            "aborts_ms": [round(value, 2) for value in results.aborts_ms],
+            "aborts_ms": {phase: [round(value, 2) for value in values] for phase, values in results.aborts_ms.items()},
             "cold_starts_s": [round(value, 2) for value in results.cold_starts_s],
             "rounds": [
                 {"width": made.width, "faults": made.faults}
@@ -103,21 +104,26 @@ async def main(options: argparse.Namespace) -> int:
     plan, load = plan_of(options), os.getloadavg()
     if load[0] > BUSY:
         console.print(f"The machine is busy (load average {load[0]:.1f}): times will be too long.", style="yellow")
-    names = options.only or [*SUBJECTS, IDLE]
+    names = options.only or [*SUBJECTS, IDLE, DECIDE]
     about = report.circumstances(plan, load)
-    with Replicas() as replicas:
-        async with asyncio.timeout(RUN_S):
-            every, figures, browser = await run(replicas, console, plan, names)
-    about["versions"]["chromium"] = browser
+    every, figures = [Results("straight")], dict[str, Figures]()
+    if set(names) - {DECIDE}:
+        with Replicas() as replicas:
+            async with asyncio.timeout(RUN_S):
+                every, figures, about["versions"]["chromium"] = await run(replicas, console, plan, names)
+    decisions = decide.measure() if DECIDE in names else []
     straight = figures_of(every[0])
-    report.print_tables(console, straight, figures)
+    report.print_tables(console, straight, figures, decisions)
     out = options.out or (None if options.quick or options.only else ROOT / "docs")
     if out is not None:
-        made = report.document(about, straight, figures, raw_of(every))
+        made = report.document(about, straight, figures, decisions, raw_of(every))
         note = f"{about['date'][:10]}, {about['machine']['cores']} cores; made by scripts/bench"
-        report.write(out, made, report.markdown(made, straight, figures), chart.draw(figures, straight, note))
+        report.write(
+            out, made, report.markdown(made, straight, figures, decisions), chart.draw(figures, straight, note)
+        )
         console.print(f"written: {out}/benchmarks.json, .svg, .md")
-    return 0 if all(check.passed for check in checks(figures, straight)) else 1
+    reached = [one.passed for one in checks(figures, straight)] + [one.passed for one in decisions]
+    return 0 if all(reached) else 1
 
 
 if __name__ == "__main__":

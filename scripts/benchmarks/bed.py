@@ -111,6 +111,8 @@ def _environment(home: Path, replicas: Replicas, subject: Subject) -> dict[str, 
         "RELAY_BROWSER__DIRECT_CDP": str(subject.direct).lower(),
         "RELAY_BROWSER__MAX_OPEN_TABS": str(WIDEST + 4),
         "RELAY_SITES__KIMI__DRIVERS": subject.driver,
+        # What clients left is not deleted in the middle of what is measured next.
+        "RELAY_KEEPER__DELETE_GAP_S": "3600",
     }
 
 

@@ -1,6 +1,7 @@
 """How long the pool takes to decide: `relay.pool.assign` alone, at a size no one machine should reach.
 
-`python -m scripts.benchmarks.decide` prints milliseconds of each case and exits with 1 above the target.
+`python -m scripts.benchmarks.decide` prints milliseconds of each case and exits with 1 above the target. The target is
+for CPU time: it is the same however much else the machine does.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from relay.pool.assign import Decision, Group, Page, Room, Waiting, assign
 from relay.pool.pacing import Allowance
 
 WAITING, PAGES, ACCOUNTS, CALLERS, GROUPS = 10_000, 1_000, 100, 20, 4
+SIZE = f"{WAITING:,} waiting, {PAGES:,} pages, {ACCOUNTS} accounts"
 TARGET_MS = 10.0
 REPEAT = 30
 NOW = 1_000.0
@@ -43,7 +45,13 @@ def _names() -> list[str]:
 
 
 def _case(
-    *, idle: float, bound: float = 0.0, avoiding: float = 0.0, paced: bool = False, callers: int = CALLERS
+    *,
+    idle: float,
+    bound: float = 0.0,
+    avoiding: float = 0.0,
+    paced: bool = False,
+    callers: int = CALLERS,
+    groups: int = GROUPS,
 ) -> Case:
     """Shares: of pages that are idle, of requests bound to an account, of requests that some accounts refused."""
     dice, names = random.Random(7), _names()
@@ -53,12 +61,12 @@ def _case(
         used[page.account] += not page.idle
     pace = Allowance(0, NOW + 5) if paced else Allowance(PLACES, NOW + 5)
     rooms = {name: Room(PLACES - used[name], used[name], pace, {"m0": pace}) for name in names}
-    groups = {f"g{n}": Group(tuple(names), f"m{n}") for n in range(GROUPS)}
+    served_by = {f"g{n}": Group(tuple(names), f"m{n}") for n in range(groups)}
     queue = [
         Waiting(
             f"r{number}",
             f"key{dice.randrange(callers)}",
-            f"g{dice.randrange(GROUPS)}",
+            f"g{dice.randrange(groups)}",
             prefers=dice.choice(names) if dice.random() < bound else "",
             patience=NOW + dice.uniform(-10, 30),
             avoid=frozenset(dice.sample(names, 2)) if dice.random() < avoiding else frozenset(),
@@ -70,7 +78,7 @@ def _case(
     served: dict[str, dict[str, int]] = {}
     for caller, account in leases:
         served.setdefault(caller, {})[account] = next(numbers)
-    return Case(queue, rooms, groups, pages, served)
+    return Case(queue, rooms, served_by, pages, served)
 
 
 CASES: dict[str, Callable[[], Case]] = {
@@ -84,34 +92,56 @@ CASES: dict[str, Callable[[], Case]] = {
     "all pages idle, every account pacing": lambda: _case(idle=1.0, bound=0.3, avoiding=0.02, paced=True),
     "all pages idle, one caller": lambda: _case(idle=1.0, callers=1),
     "all pages idle, 200 callers": lambda: _case(idle=1.0, callers=200),
+    "all pages idle, 2,000 callers": lambda: _case(idle=1.0, callers=2_000),
+    "all pages idle, 40 models, a third of the requests bound, some refused": lambda: _case(
+        idle=1.0, bound=0.3, avoiding=0.02, groups=40
+    ),
 }
 
 
-def measure(repeat: int = REPEAT) -> dict[str, dict[str, float]]:
-    """By case: median and worst milliseconds of one decision, and how many leases it made."""
-    found = {}
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """One case: milliseconds of a decision by the wall's clock and of CPU (medians), and what it decided."""
+
+    title: str
+    wall_ms: float
+    worst_ms: float
+    cpu_ms: float
+    leases: int
+
+    @property
+    def passed(self) -> bool:
+        """Whether it reaches the target."""
+        return self.cpu_ms <= TARGET_MS
+
+
+def measure(repeat: int = REPEAT) -> list[Timing]:
+    """Every case, decided so many times."""
+    found = []
     for title, made in CASES.items():
         case = made()
         leases = len(case.decide().leases)
         gc.collect()
-        times = []
+        wall_ms, cpu_ms = [], []
         for _ in range(repeat):
-            before = time.perf_counter()
+            before, before_cpu = time.perf_counter(), time.process_time()
             case.decide()
-            times.append((time.perf_counter() - before) * 1000)
-        found[title] = {"median_ms": round(median(times), 2), "worst_ms": round(max(times), 2), "leases": leases}
+            cpu_ms.append((time.process_time() - before_cpu) * 1000)
+            wall_ms.append((time.perf_counter() - before) * 1000)
+        found.append(Timing(title, median(wall_ms), max(wall_ms), median(cpu_ms), leases))
     return found
 
 
 def main() -> int:
-    """Print every case; 1 when a median misses the target."""
-    print(f"{WAITING:,} waiting, {PAGES:,} pages, {ACCOUNTS} accounts; target {TARGET_MS:g} ms")
+    """Print every case; 1 when one misses the target."""
+    print(f"{SIZE}; target {TARGET_MS:g} ms of CPU")
     found = measure()
-    for title, figures in found.items():
+    for one in found:
         print(
-            f"{figures['median_ms']:7.2f} ms (worst {figures['worst_ms']:.2f})  {figures['leases']:>5} leases  {title}"
+            f"{one.cpu_ms:7.2f} ms of CPU, {one.wall_ms:.2f} by the clock (worst {one.worst_ms:.2f})"
+            f"  {one.leases:>5} leases  {one.title}"
         )
-    return int(any(figures["median_ms"] > TARGET_MS for figures in found.values()))
+    return int(not all(one.passed for one in found))
 
 
 if __name__ == "__main__":

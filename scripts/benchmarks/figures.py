@@ -38,8 +38,11 @@ KINDS = {
     },
     "end_1": Kind("last byte to [DONE], 1 stream", "ms", True),
     "end_8": Kind("last byte to [DONE], 8 streams", "ms", True),
-    "abort_p50": Kind("client gone to site aborted, p50", "ms"),
-    "abort_max": Kind("client gone to site aborted, worst", "ms"),
+    **{
+        f"abort{phase}_{suffix}": Kind(f"client gone to site aborted{when}, {shown}", "ms")
+        for phase, when in (("", ""), ("_first", " before the first byte"), ("_opening", " while its page opens"))
+        for suffix, shown in (("p50", "p50"), ("max", "worst"))
+    },
     "faults_32": Kind("chunks lost or out of order, 32 streams", ""),
     "faults": Kind("chunks lost or out of order, all streams", ""),
     **{
@@ -149,8 +152,9 @@ def figures_of(results: Results) -> Figures:
         found["faults"] = sum(made.faults for made in results.rounds)
     if wide := _rounds(results, 32):
         found["faults_32"] = sum(made.faults for made in wide)
-    if results.aborts_ms:
-        found["abort_p50"], found["abort_max"] = median(results.aborts_ms), max(results.aborts_ms)
+    for phase, aborts_ms in results.aborts_ms.items():
+        name = "abort" if phase == "stream" else f"abort_{phase}"
+        found[f"{name}_p50"], found[f"{name}_max"] = median(aborts_ms), max(aborts_ms)
     if results.cold_starts_s:
         found["cold_start"] = median(results.cold_starts_s)
     if results.pss_fresh:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from scripts.benchmarks.bed import USER, WIDEST, Server, Subject, expected_text, scenario, serving
 from scripts.benchmarks.client import MARK, BenchError, Endpoint, Reading, Straight
 from scripts.benchmarks.processes import Shares, cpu_between, pss_mib, tree
-from tests.replicas import Replicas
+from tests.replicas import Fault, Replicas
 
 COUNT = 90
 GAP_MS = 33.0
@@ -19,6 +20,8 @@ WARM_UPS = {32: (20, 32)}
 """Before a width is measured its pages are opened: the wide ones in steps."""
 LEAVE_AFTER = 10
 ABORT_S = 20.0
+PHASES = {"first": "chat", "opening": "page"}
+"""Phases of a chat in which the site says nothing, and the replica's name of the request that it holds back."""
 
 
 @dataclass(slots=True)
@@ -38,7 +41,8 @@ class Results:
     name: str
     first_tokens_ms: list[float] = field(default_factory=list)
     rounds: list[Repetition] = field(default_factory=list)
-    aborts_ms: list[float] = field(default_factory=list)
+    aborts_ms: dict[str, list[float]] = field(default_factory=dict)
+    """By phase: one of `PHASES`, or `stream`."""
     cold_starts_s: list[float] = field(default_factory=list)
     pss_fresh: Shares | None = None
     pss_tabs: Shares | None = None
@@ -176,8 +180,31 @@ class Bench:
             if aborted is None:
                 raise BenchError("the site was never aborted")
             results.first_tokens_ms.append(reading.first_token_ms)
-            results.aborts_ms.append((aborted.time_ns - reading.left_ns) / 1e6)
+            results.aborts_ms.setdefault("stream", []).append((aborted.time_ns - reading.left_ns) / 1e6)
             await server.rest()
+        for _ in range(self._plan.repeat):
+            await self._silent_aborts(server, results)
+            await server.rest()
+
+    async def _silent_aborts(self, server: Server, results: Results) -> None:
+        """The same for two clients that the site has not answered: one's chat call, and the other's new page."""
+        await self._replicas.forget(account=USER)
+        asked: dict[str, asyncio.Task[Reading]] = {}
+        for phase, operation in PHASES.items():
+            silent = scenario(SHORT, GAP_MS)
+            silent.faults = [Fault(kind="stall", on=operation, after=-1, times=1)]
+            await self._replicas.play("kimi", "*", silent)
+            # The first takes the page that is open, so that the second must open one.
+            asked[phase] = asyncio.create_task(server.relay.ask())
+            await self._replicas.records(account=USER, operation=operation, state="open", count=1, timeout_s=ABORT_S)
+        for phase, task in reversed(asked.items()):
+            left_ns = time.time_ns()
+            task.cancel()
+            records = await self._replicas.records(
+                account=USER, operation=PHASES[phase], state="aborted", count=1, timeout_s=ABORT_S
+            )
+            if records[0].aborted is not None:
+                results.aborts_ms.setdefault(phase, []).append((records[0].aborted.time_ns - left_ns) / 1e6)
 
     async def measure_idle(self, subject: Subject) -> Idle:
         """Many accounts, each restored from its state and probed, then left alone; and a start beside their checks."""

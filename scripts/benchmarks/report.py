@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 from relay import __version__
+from scripts.benchmarks.decide import SIZE, TARGET_MS, Timing
 from scripts.benchmarks.figures import KINDS, RIVAL, TARGETS, Figures, checks, shown
 from scripts.benchmarks.measure import COUNT, GAP_MS, Plan
 
@@ -61,7 +64,9 @@ def circumstances(plan: Plan, load: tuple[float, float, float]) -> dict[str, Any
     }
 
 
-def document(about: dict[str, Any], straight: Figures, subjects: dict[str, Figures], raw: object) -> dict[str, Any]:
+def document(
+    about: dict[str, Any], straight: Figures, subjects: dict[str, Figures], decisions: Sequence[Timing], raw: object
+) -> dict[str, Any]:
     """The whole of `benchmarks.json`: every figure as measured, its difference from straight and its ratio to it."""
 
     def entry(key: str, value: float) -> dict[str, Any]:
@@ -86,6 +91,14 @@ def document(about: dict[str, Any], straight: Figures, subjects: dict[str, Figur
                 "passed": check.passed,
             }
             for check in checks(subjects, straight)
+        ],
+        "decisions": [
+            {
+                name: round(value, 3) if isinstance(value, float) else value
+                for name, value in dataclasses.asdict(one).items()
+            }
+            | {"at_most_cpu_ms": TARGET_MS, "passed": one.passed}
+            for one in decisions
         ],
         "repetitions": raw,
     }
@@ -124,26 +137,59 @@ def _head(subjects: dict[str, Figures]) -> list[str]:
     return ["figure", "straight", *(TITLES[name] for name in subjects), "fastest known"]
 
 
-def print_tables(console: Console, straight: Figures, subjects: dict[str, Figures]) -> None:
-    """The table, with each target beside its figure."""
-    table = Table(title="added = difference from plain httpx straight to the site, in this run")
-    for column, title in enumerate(_head(subjects)):
-        table.add_column(title, justify="right" if column else "left")
-    for row in _rows(straight, subjects):
+DECISION_HEAD = ["one decision", "CPU, ms", "by the clock, ms", "worst", "chats begun"]
+
+
+def _decision_rows(decisions: Sequence[Timing]) -> list[list[str]]:
+    return [
+        [
+            one.title,
+            f"{number(one.cpu_ms)} {'✓' if one.passed else '✗'} ≤ {number(TARGET_MS)}",
+            *(number(one.wall_ms), number(one.worst_ms), str(one.leases)),
+        ]
+        for one in decisions
+    ]
+
+
+def _print(console: Console, title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    table = Table(title=title)
+    for column, name in enumerate(head):
+        table.add_column(name, justify="right" if column else "left")
+    for row in rows:
         table.add_row(*(f"[green]{c}" if "✓" in c else f"[bold red]{c}" if "✗" in c else c for c in row))
     console.print(table)
+
+
+def print_tables(
+    console: Console, straight: Figures, subjects: dict[str, Figures], decisions: Sequence[Timing]
+) -> None:
+    """The tables, with each target beside its figure."""
+    if subjects:
+        title = "added = difference from plain httpx straight to the site, in this run"
+        _print(console, title, _head(subjects), _rows(straight, subjects))
+    if decisions:
+        _print(console, SIZE, DECISION_HEAD, _decision_rows(decisions))
     made = checks(subjects, straight)
     missed = [check for check in made if not check.passed]
-    console.print(f"{len(made) - len(missed)} of {len(made)} targets reached.", style="red" if missed else "green")
+    slow = [one for one in decisions if not one.passed]
+    count, failed = len(made) + len(decisions), len(missed) + len(slow)
+    console.print(f"{count - failed} of {count} targets reached.", style="red" if failed else "green")
     for check in missed:
         title = KINDS[check.key].title
         console.print(f"  {TITLES[check.subject]}: {title} {number(check.value)} > {number(check.target)}")
+    for one in slow:
+        console.print(f"  decision, {one.title}: {number(one.cpu_ms)} ms > {number(TARGET_MS)}")
 
 
-def markdown(document: dict[str, Any], straight: Figures, subjects: dict[str, Figures]) -> str:
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return ["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *("| " + " | ".join(row) + " |" for row in rows)]
+
+
+def markdown(
+    document: dict[str, Any], straight: Figures, subjects: dict[str, Figures], decisions: Sequence[Timing]
+) -> str:
     """The part of `benchmarks.md` that a run writes."""
     machine, versions = document["machine"], document["versions"]
-    head = _head(subjects)
     lines = [
         "![relay beside the fastest relay known](benchmarks.svg)",
         "",
@@ -151,10 +197,11 @@ def markdown(document: dict[str, Any], straight: Figures, subjects: dict[str, Fi
         f"load average before {document['load_average_before'][0]}; Python {versions['python']}, "
         f"Playwright {versions['playwright']}, Chromium {versions.get('chromium', 'unknown')}.",
         "",
-        "| " + " | ".join(head) + " |",
-        "|" + "---|" * len(head),
-        *("| " + " | ".join(row) + " |" for row in _rows(straight, subjects)),
     ]
+    if subjects:
+        lines += _table(_head(subjects), _rows(straight, subjects))
+    if decisions:
+        lines += ["", f"{SIZE}:", "", *_table(DECISION_HEAD, _decision_rows(decisions))]
     return "\n".join(lines)
 
 

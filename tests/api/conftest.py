@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 import uvloop
 
 from relay.api.app import create_app
+from relay.api.local import LocalServer
 from relay.api.server import HttpServer
 from relay.settings import Settings
 from tests.api.pool import ScriptedPool
@@ -22,7 +24,9 @@ class Served:
 
     def __init__(self, **settings: Any) -> None:
         self.pool = ScriptedPool()
-        self.settings = Settings(_env_file=None, **{"commit_after_s": 0.2, "keep_alive_s": 0.1, **settings})
+        self._home = TemporaryDirectory(prefix="relay-")
+        defaults = {"home": self._home.name, "commit_after_s": 0.2, "keep_alive_s": 0.1}
+        self.settings = Settings(_env_file=None, **{**defaults, **settings})
         self.url = ""
         self._up = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -36,8 +40,12 @@ class Served:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._down = asyncio.Event()
-        async with HttpServer(create_app(self.settings, self.pool), grace_s=1) as server:
-            self.url = server.url
+        self.app = create_app(self.settings, self.pool)
+        async with (
+            HttpServer(self.app, grace_s=1) as server,
+            LocalServer(self.app, self.settings.socket, grace_s=1),
+        ):
+            self.url = self.app.state.url = server.url
             self._up.set()
             await self._down.wait()
 
@@ -46,10 +54,16 @@ class Served:
         self._loop.call_soon_threadsafe(self._down.set)
         self._thread.join(10)
         assert not self._thread.is_alive()
+        self._home.cleanup()
 
     def client(self, **options: Any) -> httpx.Client:
         """An HTTP client for it."""
         return httpx.Client(base_url=self.url, timeout=20, trust_env=False, **options)
+
+    def owners_client(self) -> httpx.Client:
+        """One on the owner's socket."""
+        transport = httpx.HTTPTransport(uds=str(self.settings.socket))
+        return httpx.Client(base_url="http://relay", transport=transport, timeout=20)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
-from typing import cast
 
 from relay.chat.events import (
     Event,
@@ -24,6 +23,8 @@ from relay.chat.events import (
 )
 from relay.chat.request import ChatRequest
 from relay.errors import (
+    AccountNotFound,
+    BrowserFault,
     ContentRefused,
     CutAnswer,
     LoginNeeded,
@@ -32,7 +33,7 @@ from relay.errors import (
     RateLimited,
     SiteUnavailable,
 )
-from relay.pool.face import AccountStatus, Logins, Offer, Owner, PoolStatus
+from relay.pool.face import AccountStatus, LoginTicket, LoginView, Offer, PoolStatus
 from relay.pool.measures import Measures
 
 Script = Callable[["ScriptedChat"], AsyncIterator[Event]]
@@ -193,6 +194,70 @@ class ScriptedChat:
         self.cancelled.set()
 
 
+class ScriptedOwner:
+    """Implements the pool's Owner on a table. An account named `faulty` cannot be checked."""
+
+    def __init__(self, accounts: dict[str, AccountStatus]) -> None:
+        self.accounts = accounts
+        self.calls: list[tuple[str, str]] = []
+        self.gate = threading.Event()
+        """Cleared, a check waits for it."""
+        self.gate.set()
+
+    def find(self, verb: str, name: str) -> AccountStatus:
+        self.calls.append((verb, name))
+        if name not in self.accounts:
+            raise AccountNotFound(f"There is no account {name!r}.")
+        return self.accounts[name]
+
+    def now(self, verb: str, name: str, state: str, reason: str = "", why: str = "") -> AccountStatus:
+        changed = replace(self.find(verb, name), state=state, reason=reason, why=why, until=None, since=None)
+        self.accounts[name] = changed
+        return changed
+
+    async def check(self, name: str) -> AccountStatus:
+        await asyncio.to_thread(self.gate.wait, 20)
+        if name.endswith("/faulty"):
+            raise BrowserFault(f"{name} could not be checked.")
+        return self.find("check", name)
+
+    async def park(self, name: str) -> AccountStatus:
+        return self.now("park", name, "disabled", "parked", "parked by its owner")
+
+    async def resume(self, name: str) -> AccountStatus:
+        return self.now("resume", name, "ready")
+
+    async def take_up(self, name: str) -> AccountStatus:
+        site, _, account = name.partition("/")
+        self.accounts.setdefault(name, AccountStatus(site, account, "new"))
+        return self.find("take_up", name)
+
+    async def remove(self, name: str) -> None:
+        self.find("remove", name)
+        del self.accounts[name]
+
+    async def lend(self, name: str) -> None:
+        self.now("lend", name, "disabled", "lent")
+
+    async def take_back(self, name: str) -> AccountStatus:
+        return self.now("take_back", name, "ready")
+
+
+class ScriptedLogins:
+    """Implements the pool's Logins as far as addresses go."""
+
+    def __init__(self, owner: ScriptedOwner) -> None:
+        self._owner = owner
+
+    async def open(self, name: str) -> LoginTicket:
+        if self._owner.find("login", name).reason == "lent":
+            raise NoAccount(f"{name} is being logged in to already.")
+        return LoginTicket("/login/s3cret", 2_000_000_000.0)
+
+    def enter(self, secret: str, viewer: str) -> LoginView:
+        raise NotImplementedError
+
+
 class ScriptedTokens:
     """Implements the pool's Tokens: what ends in `live` lives."""
 
@@ -215,8 +280,9 @@ class ScriptedPool:
         self.ready = True
         self.broken = False
         self.measures = Measures(self.status, lambda: 0)
-        self.owner = cast(Owner, None)
-        self.logins = cast(Logins, None)
+        self.accounts = {"demo/default": AccountStatus("demo", "default", "ready")}
+        self.owner = ScriptedOwner(self.accounts)
+        self.logins = ScriptedLogins(self.owner)
         self.tokens = ScriptedTokens()
 
     @property
@@ -246,7 +312,7 @@ class ScriptedPool:
     def status(self) -> PoolStatus:
         if self.broken:
             raise ZeroDivisionError("a fault of ours with secret=hunter2")
-        return PoolStatus(self.ready, 0, 0, "chromium", [AccountStatus("demo", "default", "ready")])
+        return PoolStatus(self.ready, 0, 0, "chromium", tuple(self.accounts.values()))
 
     async def metrics(self) -> bytes:
         return await self.measures.exposition()

@@ -23,7 +23,7 @@ class Held:
         self._left = threading.Event()
         self.open = threading.Event()
         """Set when they may pass."""
-        self.left_ns = 0
+        self._left_ns = 0
 
     def concerns(self, data: bytes) -> bool:
         """Whether these bytes begin such a request. A browser does not pipeline: a request begins a write."""
@@ -35,16 +35,17 @@ class Held:
 
     def left(self) -> None:
         """The browser took it back."""
-        self.left_ns = self.left_ns or time.time_ns()
+        self._left_ns = self._left_ns or time.time_ns()
         self._left.set()
 
     async def request(self) -> None:
         """Wait until one is here."""
         assert await asyncio.to_thread(self._came.wait, WAIT_S), "no such request came"
 
-    async def abort(self) -> None:
-        """Wait until the browser has taken it back: it closed the connection."""
+    async def abort(self) -> int:
+        """Wait until the browser has taken it back, by closing the connection; when it did (`time.time_ns()`)."""
         assert await asyncio.to_thread(self._left.wait, WAIT_S), "the request was not aborted"
+        return self._left_ns
 
 
 class Gate(Proxy):

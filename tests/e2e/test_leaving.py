@@ -115,7 +115,8 @@ class Phase:
 
     content: Any
     reached: Callable[[Client], Awaitable[object]]
-    told: Callable[[], Awaitable[object]]
+    told: Callable[[], Awaitable[int | None]]
+    """Waits until it has; returns when (`time.time_ns()`), where the site tells."""
 
 
 class Demo:
@@ -205,6 +206,10 @@ class Kimi:
             account=self.stage.account, operation=operation, state=state, count=1, timeout_s=WAIT_S
         )
 
+    async def _aborted(self, operation: str) -> int | None:
+        [record] = await self._records(operation, "aborted")
+        return record.aborted.time_ns if record.aborted else None
+
     @asynccontextmanager
     async def _stalled(self, operation: str, content: Any, words: str) -> AsyncIterator[Phase]:
         await self.stage.set(Scenario(faults=[Fault(kind="stall", on=operation, after=-1, times=1)]))
@@ -214,7 +219,7 @@ class Kimi:
             await self._records(operation, "open")
             await client.hears(words)
 
-        yield Phase(content, reached, lambda: self._records(operation, "aborted"))
+        yield Phase(content, reached, lambda: self._aborted(operation))
 
     def opening(self) -> AbstractAsyncContextManager[Phase]:
         return self._stalled("page", "hi", "opening a page")
@@ -250,7 +255,7 @@ class Kimi:
             await until(lambda: recorded(self.relay, self.id))
             await client.hears("It begins.")
 
-        yield Phase("hi", reached, lambda: self._records("chat", "aborted"))
+        yield Phase("hi", reached, lambda: self._aborted("chat"))
 
     async def _shown(self) -> bool:
         chats = await self._chats()
@@ -324,7 +329,9 @@ PHASES = [
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 @pytest.mark.parametrize("name", SITES)
 @pytest.mark.parametrize(("server", "phase"), PHASES)
-async def test_leaving(ground: Ground, server: str, phase: str, name: str, stream: bool) -> None:
+async def test_leaving(
+    ground: Ground, server: str, phase: str, name: str, stream: bool, record_property: Callable[[str, object], None]
+) -> None:
     relay = ground.server(server)
     site = SITES[name](ground, relay)
     kept, prompts, before = await site.kept(), await site.prompts(), await counted(relay, name)
@@ -334,7 +341,8 @@ async def test_leaving(ground: Ground, server: str, phase: str, name: str, strea
         client = Client(relay, model, chosen.content, stream=stream)
         await chosen.reached(client)
         await client.leave()
-        await chosen.told()
+        if (aborted_ns := await chosen.told()) is not None:
+            record_property("client_gone_to_site_aborted_ms", round((aborted_ns - client.left_ns) / 1e6, 1))
         await rests(relay)
     await all_is_well(site, relay, kept)
     assert await counted(relay, name) - before == {"cancelled": 1, "ok": 1}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from scripts.benchmarks import report
 from scripts.benchmarks.client import BenchError, ConnectTexts, Reading, SseTexts
+from scripts.benchmarks.decide import Timing
 from scripts.benchmarks.figures import checks, figures_of, quantile
 from scripts.benchmarks.measure import Repetition, Results
 from tests.replicas.kimi.frames import END, envelope, error
@@ -60,3 +62,21 @@ def test_figures_are_medians_of_repetitions_and_targets_are_of_the_difference() 
 def test_quantile_interpolates() -> None:
     assert [quantile([4, 1, 3, 2], share) for share in (0, 0.5, 1)] == [1, 2.5, 4]
     assert quantile([7], 0.99) == 7
+
+
+def test_each_phase_in_which_clients_leave_has_figures() -> None:
+    made = Results("fetch-socket", aborts_ms={"stream": [1, 2, 6], "first": [3], "opening": [4, 8]})
+    found = figures_of(made)
+    assert (found["abort_p50"], found["abort_max"]) == (2, 6)
+    assert (found["abort_first_max"], found["abort_opening_p50"]) == (3, 6)
+
+
+def test_a_decision_is_judged_by_its_cpu_time() -> None:
+    fast, slow = Timing("fast", 80.0, 90.0, 9.9, 1000), Timing("slow", 11.0, 12.0, 10.1, 0)
+    assert (fast.passed, slow.passed) == (True, False)
+    document = report.document({}, {}, {}, [fast, slow], {})
+    assert [one["passed"] for one in document["decisions"]] == [True, False]
+    machine = {"cores": 2, "cpu": "x", "memory_mib": 1}
+    about = {"machine": machine, "versions": {"python": "3", "playwright": "1"}, "date": "", "load_average_before": [0]}
+    text = report.markdown(about, {}, {}, [fast, slow])
+    assert "| fast | 9.9 ✓ ≤ 10 | 80 | 90 | 1000 |" in text and "| slow | 10.1 ✗ ≤ 10 |" in text
