@@ -133,7 +133,7 @@ _DOCUMENTED = {
 
 
 @router.post("/token/check", openapi_extra=_DOCUMENTED)
-async def check(request: Request, caller: auth.Caller) -> dict[str, bool]:
+async def check(request: Request, holder: auth.CallingHolder) -> dict[str, bool]:
     """Whether a pasted site token lives. Without `site` its shape tells; what has the shape of none does not live."""
     pool: Pool = request.app.state.pool
     try:
@@ -141,7 +141,9 @@ async def check(request: Request, caller: auth.Caller) -> dict[str, bool]:
     except ValidationError as error:
         raise errors.invalid(error) from None
     token = body.token.strip()
-    return {"live": await pool.tokens.check(token, _site_of(token, body.site, _patterns(pool)))}
+    site = _site_of(token, body.site, _patterns(pool))
+    auth.allow(holder, site)
+    return {"live": await pool.tokens.check(token, site)}
 
 
 def _site_of(token: str, named: str | None, patterns: dict[str, str]) -> str:

@@ -25,7 +25,8 @@ from relay.settings import Settings
 from relay.sites.base import Login, Site, SiteConfig
 from relay.sites.registry import site_class
 
-ADOPT_S = 90.0
+ADOPT_S = 30.0
+TRY_S = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,10 @@ class TokenAccount(Account):
 
         async def adopt(context: Context) -> None:
             try:
-                await site.adopt(context, token)
+                async with asyncio.timeout(ADOPT_S):
+                    await site.adopt(context, token)
+            except TimeoutError:
+                raise BrowserFault(f"A token could not be put into the browser within {ADOPT_S:g} s.") from None
             except LoginNeeded as error:
                 account.park(AccountState.LOGIN_NEEDED, error.message, "expired")
                 raise
@@ -126,14 +130,14 @@ async def adopted_state(
     """
     context = await browser.context(None, **options)
     try:
-        async with asyncio.timeout(ADOPT_S):
+        async with asyncio.timeout(TRY_S):
             await site.adopt(context, token)
             tab = await context.tab()
             await site.open(tab)
             login = await site.probe(tab)
             return login, await context.state()
     except TimeoutError:
-        raise BrowserFault(f"{site.name} did not show within {ADOPT_S:g} s whether the token lives.") from None
+        raise BrowserFault(f"{site.name} did not show within {TRY_S:g} s whether the token lives.") from None
     except (CdpError, PageException) as error:
         raise BrowserFault(f"The token could not be tried ({error}).") from None
     finally:

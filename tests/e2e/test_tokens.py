@@ -308,7 +308,7 @@ async def test_unused_ones_go(town: Town, replicas: Replicas, tmp_path: Path) ->
 async def test_with_keys(town: Town, tmp_path: Path) -> None:
     token, dead = town.token("user76"), town.token("user77")
     town.end(dead)
-    with town.server(tmp_path / "home", RELAY_API_KEYS="key-of-anna") as relay:
+    with town.server(tmp_path / "home", RELAY_API_KEYS="key-of-anna", RELAY_SITES__DEMO__DRIVERS="screen") as relay:
         assert "by key" in text_of(await asked(relay, "key-of-anna", "by key"))
         assert "by token" in text_of(await asked(relay, token, "by token"))
         assert town.heard("user76") == [["by token"]]
