@@ -1,4 +1,4 @@
-"""The client leaves in mid-stream: Gradio, and the demo site by `dom`; test_leaving has all other phases and drivers."""
+"""The client leaves in mid-stream: Gradio, and the demo site by `dom`. What else there is: test_leaving."""
 
 from __future__ import annotations
 
