@@ -10,7 +10,7 @@ from fastapi.middleware import Middleware
 from fastapi.openapi.utils import get_openapi
 
 from relay import __version__
-from relay.api import auth, errors, health, metrics, pages
+from relay.api import auth, errors, health, metrics, pages, remote
 from relay.api.gate import Gate
 from relay.api.openai import chat, models
 from relay.api.openai.schema import ChatBody
@@ -40,6 +40,7 @@ def create_app(settings: Settings, pool: Pool) -> FastAPI:
     app.include_router(health.router)
     app.include_router(metrics.router, dependencies=[auth.SHOWN_IN_DOCS])
     app.include_router(pages.router)
+    app.include_router(remote.router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

@@ -16,6 +16,9 @@ from relay.errors import BadRequest
 KEEP_ALIVE_S = 75
 """Idle connections stay open for longer than clients keep them: no request meets a closing connection."""
 
+WS_MAX_BYTES = 24 * 1024 * 1024
+"""The largest message of a WebSocket: files for a login page, in base64."""
+
 
 class _Uvicorn(uvicorn.Server):
     def __init__(self, config: uvicorn.Config) -> None:
@@ -40,7 +43,9 @@ class HttpServer:
         config = uvicorn.Config(
             app,
             lifespan="off",
-            ws="none",
+            ws="websockets-sansio",
+            ws_max_size=WS_MAX_BYTES,
+            ws_per_message_deflate=False,  # what is large is compressed already
             http="httptools",
             log_config=None,
             access_log=False,
