@@ -80,6 +80,9 @@ class PassthroughSettings(Group):
 class LoginSettings(Group):
     """Logging in, in a window or from afar."""
 
+    claim_s: Clock = Field(
+        30, description="seconds in which a login window must open the account that the server has handed over"
+    )
     open_within_s: Clock = Field(600, description="seconds in which a remote login's address must be opened")
     idle_s: Clock = Field(900, description="seconds without a viewer after which a remote login ends")
     total_s: Clock = Field(3600, description="seconds that a login may take in all, in a window or from afar")

@@ -63,7 +63,7 @@ def add_account(new: NewAccount) -> int:
     content = _content(new.state_file)
     raw, file = account_toml(profile, new, exported_account(content) if content is not None else None)
     if content is not None:
-        state: State | None = read_state(content, site_class(profile.site), file.base_url)
+        state: State | None = _read(new.state_file, content, profile.site, file.base_url)
     elif new.token_stdin:
         state = asyncio.run(_adopt(profile, file, settings, read_token()))
     else:
@@ -88,6 +88,13 @@ def _content(file: Path | None) -> bytes | None:
     if file is not None and content is None:
         raise BadRequest(f"{file} does not exist.")
     return content
+
+
+def _read(file: Path | None, content: bytes, site: str, base_url: str) -> State:
+    try:
+        return read_state(content, site_class(site), base_url)
+    except BadRequest as error:
+        raise BadRequest(f"{file}: {error.message}") from None
 
 
 def account_toml(profile: Profile, new: NewAccount, exported: bytes | None) -> tuple[bytes | None, AccountFile]:

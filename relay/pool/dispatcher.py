@@ -61,7 +61,7 @@ class Dispatcher:
         self._opened = self._stopping = False
         self.leases = Leases(settings, self.measures, self._again, self.turn)
         keys = Keyring.of(settings.profile_key)
-        self.owner = AccountOwner(self, settings.profiles, keys)
+        self.owner = AccountOwner(self, settings.profiles, keys, settings.login.claim_s)
         self.logins = RemoteLogins(settings, self.owner, self.browsers)
         self.tokens = SiteTokens(self, settings, self.browsers, self.measures.page)
         self.everyone: Mapping[str, Account] = ChainMap(self.accounts, self.tokens.accounts)

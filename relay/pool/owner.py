@@ -20,8 +20,6 @@ from relay.pool.profiles import Profile, profile_of
 from relay.pool.sealing import Keyring
 from relay.pool.store import Store
 
-CLAIM_S = 30.0
-"""How long whom an account was lent to may take to open it before it is taken back."""
 CHECK_S = 90.0
 
 
@@ -48,10 +46,12 @@ class Roster(Protocol):
 class AccountOwner:
     """Implements `face.Owner`."""
 
-    def __init__(self, roster: Roster, profiles: Path, keys: Keyring | None) -> None:
+    def __init__(self, roster: Roster, profiles: Path, keys: Keyring | None, claim_s: float) -> None:
+        """Whom an account is lent to has `claim_s` seconds to open it; then it is taken back."""
         self._roster = roster
         self._profiles = profiles
         self._keys = keys
+        self._claim_s = claim_s
         self._checking = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -150,7 +150,12 @@ class AccountOwner:
         """Take back what was lent and is open nowhere any more: a login window that died."""
         for account in tuple(self._roster.accounts.values()):
             at = account.lent_at
-            if at is not None and not account.lock.held and time.monotonic() - at > CLAIM_S and account.lock.free():
+            if (
+                at is not None
+                and not account.lock.held
+                and time.monotonic() - at > self._claim_s
+                and account.lock.free()
+            ):
                 try:
                     await self.take_back(account.name)
                 except RelayError as error:

@@ -82,6 +82,17 @@ class Process:
         """Every process below it."""
         return psutil.Process(self._process.pid).children(recursive=True)
 
+    def wait(self, timeout_s: float) -> int:
+        """Wait for its own end; the exit status. Raises subprocess.TimeoutExpired."""
+        status = self._process.wait(timeout_s)
+        self._reader.join(5)
+        return status
+
+    def kill(self) -> None:
+        """As a power cut would: its children are left."""
+        self._process.kill()
+        self._process.wait(STOP_S)
+
     def interrupt(self, number: int) -> None:
         """Send a signal."""
         self._process.send_signal(number)
@@ -134,6 +145,10 @@ class RelayServer:
         return self.home / "browser_profiles" / site / account
 
     def __enter__(self) -> Self:
+        return self.start()
+
+    def start(self) -> Self:
+        """Until it listens and has checked its accounts."""
         env = environment({"RELAY_HOME": str(self.home), "RELAY_LOG_LEVEL": "DEBUG", **self._settings})
         command = [sys.executable, "-m", "relay", "serve", "--port", "0"]
         self._process = Process(command, cwd=self.home, env=env)

@@ -168,7 +168,7 @@ async def test_a_login_dies_under_load(tmp_path: Path, death: Death) -> None:
         }
         server = RelayServer(tmp_path, settings)
         # In a thread: the site that its accounts are checked at runs in this one.
-        relay = await asyncio.to_thread(server.__enter__)
+        relay = await asyncio.to_thread(server.start)
         try:
             await _die(relay, site.url, receiver, death)
             await _all_die(relay, site.url, death)
