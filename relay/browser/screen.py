@@ -86,11 +86,14 @@ class Screen:
 
     async def missing(self, role: str, found: str = "none of them") -> MissingRole:
         """The error of a role that is not there, with a masked screenshot."""
-        shot = b""
+        return MissingRole(role, self._roles.get(role, ()), f"{found} at {self._tab.url}", await self.picture())
+
+    async def picture(self) -> bytes:
+        """What the page shows, as a PNG with secrets masked; empty where it cannot be had."""
+        page = self._tab.page
         with suppress(PlaywrightError):
-            page = self._tab.page
-            shot = await page.screenshot(mask=[page.locator(MASKED)], timeout=5000, animations="disabled")
-        return MissingRole(role, self._roles.get(role, ()), f"{found} at {self._tab.url}", shot)
+            return await page.screenshot(mask=[page.locator(MASKED)], timeout=5000, animations="disabled")
+        return b""
 
     async def submit(self, text: str, *, timeout_s: float = 15) -> str:
         """Type a prompt and press send; returns the way it was typed. Raises MissingRole."""

@@ -239,3 +239,18 @@ def revoke(
     from relay.cli.keys import revoke_key
 
     raise typer.Exit(revoke_key(id, as_json=as_json))
+
+
+@app.command()
+def doctor(
+    site: Annotated[str | None, typer.Argument(metavar="[SITE]", help="One site; else each with an account.")] = None,
+    account: Annotated[str | None, typer.Option(help="The account; else the first that is not disabled.")] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option("--report", dir_okay=False, help="Write a Markdown report, with its picture beside it."),
+    ] = None,
+) -> None:
+    """Try step by step whether sites still are as relay knows them, on real accounts. It sends small chats."""
+    from relay.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(site, account, report))
