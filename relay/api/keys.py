@@ -238,11 +238,11 @@ class Pace:
             return
         now_s = self._clock()
         spent = self._spent.setdefault(holder.id, deque())
-        while spent and spent[0] <= now_s - _WINDOW_S:
+        while spent and now_s - spent[0] >= _WINDOW_S:
             spent.popleft()
         if len(spent) >= holder.rpm:
             # The one that must be over before there is room; not the first, if the limit was lowered meanwhile.
-            wait_s = spent[len(spent) - holder.rpm] + _WINDOW_S - now_s
+            wait_s = _WINDOW_S - (now_s - spent[len(spent) - holder.rpm])  # so bracketed never above the window
             raise RateLimited(
                 f"This API key is for {holder.rpm} chats a minute: the next one in {math.ceil(wait_s)} s.",
                 retry_after_s=wait_s,
