@@ -23,6 +23,7 @@ _SECRETS = (
     (re.compile(r"(?i)\b(bearer|basic)\s+[^\s'\",]+"), r"\1 [hidden]"),
     (re.compile(r"(?i)\b((?:set-)?cookie|authorization|x-api-key)(['\"]?\s*[:=]\s*)[^\n]+"), r"\1\2[hidden]"),
     (re.compile(r"\beyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?"), "[hidden]"),
+    (re.compile(r"(/login/)[\w-]{40,}"), r"\1[hidden]"),
     (re.compile(r"\b(?:sk|rk|hf)[-_][\w-]{8,}"), "[hidden]"),
 )
 _MAX_LINE_CHARS = 4000

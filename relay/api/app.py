@@ -10,7 +10,7 @@ from fastapi.middleware import Middleware
 from fastapi.openapi.utils import get_openapi
 
 from relay import __version__
-from relay.api import admin, auth, errors, health, metrics, pages, tokens
+from relay.api import admin, auth, errors, health, metrics, pages, remote, tokens
 from relay.api.admin_login import AdminLogin
 from relay.api.gate import Gate
 from relay.api.openai import chat, models
@@ -45,6 +45,7 @@ def create_app(settings: Settings, pool: Pool) -> FastAPI:
     app.include_router(metrics.router, dependencies=[auth.SHOWN_IN_DOCS])
     app.include_router(pages.router)
     app.include_router(admin.router)
+    app.include_router(remote.router)
     app.openapi = lambda: _described(app)  # type: ignore[method-assign]
     return app
 

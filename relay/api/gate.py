@@ -22,6 +22,7 @@ EXPOSED = "x-request-id, retry-after, retry-after-ms, x-should-retry, " + ", ".j
 )
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::\d{1,5})?")
+_SECRET_PATH = re.compile(r"^(/+login/+)(?!static/)[^/]+")
 _LOCAL_NAMES = {"localhost", "host.docker.internal"}
 _SOCKET_NAME = "relay"
 """What commands call the server by on the owner's socket."""
@@ -38,6 +39,7 @@ class Gate:
         self._app = app
         self._keys = keys
         self._public_url = settings.public_url
+        self._public_url = settings.public_url
         self._max_body_bytes = settings.max_body_mib * 1024 * 1024
         self._hosts = _LOCAL_NAMES | {settings.host.lower()} | {name.lower() for name in settings.allowed_hosts or ()}
         self._any_host = "*" in self._hosts or (settings.allowed_hosts is None and not settings.is_loopback)
@@ -46,7 +48,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request through, or answer it here."""
-        if scope["type"] != "http":
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in reversed(scope["headers"])}
@@ -61,7 +63,7 @@ class Gate:
             except ClientDisconnect:
                 logger.debug("the client left before its request was whole")
             except Exception as error:
-                logger.opt(exception=error).error("{} {} failed", scope["method"], scope["path"][:200])
+                logger.opt(exception=error).error("{} {} failed", _method(scope), shown_path(scope["path"]))
                 if not visit.status:
                     await errors.crash_response()(scope, receive, visit)
             finally:
@@ -70,10 +72,16 @@ class Gate:
     async def _pass(self, scope: Scope, headers: Mapping[str, str], receive: Receive, visit: _Visit) -> None:
         try:
             self._check_host(headers.get("host", ""), by_socket=scope.get(auth.OWNER) is True)
-            visit.extra += self._cors(headers, scope["path"])
-            self._check_length(headers.get("content-length", ""))
+            if scope["type"] == "websocket":
+                self._check_socket_origin(headers)
+            else:
+                visit.extra += self._cors(headers, scope["path"])
+                self._check_length(headers.get("content-length", ""))
         except RelayError as error:
             await errors.response_of(error)(scope, receive, visit)
+            return
+        if scope["type"] == "websocket":  # its server limits the messages
+            await self._app(scope, receive, visit)
             return
         if scope["method"] == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers:
             await _preflight(headers)(scope, receive, visit)
@@ -122,6 +130,15 @@ class Gate:
             return self._given_origins
         return {"*"} if self._keys else set()
 
+    def _check_socket_origin(self, headers: Mapping[str, str]) -> None:
+        """Browsers hold no page back from opening sockets, with cookies: only our own pages may."""
+        origin = headers.get("origin", "").lower()
+        if origin and not auth.is_own_page(origin, headers.get("host", ""), self._public_url):
+            raise Forbidden(
+                f"A page of {origin[:100]} may not open a WebSocket here. Where a proxy stands before this server, it "
+                "must pass the Host on, or RELAY_PUBLIC_URL must say how people reach it."
+            )
+
     def _check_length(self, length: str) -> None:
         if length.isdigit() and int(length) > self._max_body_bytes:
             raise self._too_large()
@@ -158,7 +175,11 @@ class _Visit:
         ]
 
     async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
+        if message["type"] == "websocket.accept":
+            self.status = 101
+        elif message["type"] == "websocket.close":
+            self.status = self.status or 403  # what servers make of a refusal before the handshake
+        elif message["type"] in ("http.response.start", "websocket.http.response.start"):
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), *self.extra]
         await self._send(message)
@@ -170,11 +191,20 @@ class _Visit:
         logger.log(
             "DEBUG" if quiet else "INFO",
             "{} {} {} {:.0f} ms",
-            scope["method"],
-            scope["path"][:200],
+            _method(scope),
+            shown_path(scope["path"]),
             self.status or _CLIENT_GONE,
             took_ms,
         )
+
+
+def shown_path(path: str) -> str:
+    """A path as it may be logged: that of a remote login is as good as a password."""
+    return _SECRET_PATH.sub(r"\1[hidden]", path[:200])
+
+
+def _method(scope: Scope) -> str:
+    return "WEBSOCKET" if scope["type"] == "websocket" else str(scope["method"])
 
 
 def _preflight(headers: Mapping[str, str]) -> Response:

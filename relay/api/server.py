@@ -17,6 +17,9 @@ from relay.errors import BadRequest
 KEEP_ALIVE_S = 75
 """Idle connections stay open for longer than clients keep them: no request meets a closing connection."""
 
+WS_MAX_BYTES = 24 * 1024 * 1024
+"""The largest message of a WebSocket: files for a login page, in base64."""
+
 
 class Uvicorn(uvicorn.Server):
     """A server on a socket that listens already; it ends when it is told."""
@@ -61,7 +64,9 @@ def configured(app: ASGIApp, grace_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         lifespan="off",
-        ws="none",
+        ws="websockets-sansio",
+        ws_max_size=WS_MAX_BYTES,
+        ws_per_message_deflate=False,  # what is large is compressed already
         http="httptools",
         log_config=None,
         access_log=False,

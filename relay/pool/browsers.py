@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from loguru import logger
 
@@ -22,6 +23,7 @@ class Browsers:
         self._running: dict[str, Chromium] = {}
         self._started: dict[Chromium, float] = {}
         self._retired: list[Chromium] = []
+        self._held: list[Chromium] = []
         self._lock = asyncio.Lock()
 
     def __repr__(self) -> str:
@@ -62,9 +64,18 @@ class Browsers:
         """Whether it is to be left."""
         return browser in self._retired
 
+    @contextmanager
+    def held(self, browser: Chromium) -> Iterator[None]:
+        """While inside, a retired browser is not ended: somebody logs in there."""
+        self._held.append(browser)
+        try:
+            yield
+        finally:
+            self._held.remove(browser)
+
     async def end_retired(self, in_use: set[Chromium]) -> None:
         """End the retired browsers that nobody uses any more."""
-        for browser in [one for one in self._retired if one not in in_use]:
+        for browser in [one for one in self._retired if one not in in_use and one not in self._held]:
             self._retired.remove(browser)
             await self._end(browser)
 

@@ -107,11 +107,13 @@ class Dispatcher:
         self.store.forget_account(account.name)
 
     async def drain(self, grace_s: float) -> None:
-        """Take no more requests; let answers in flight finish for `grace_s` seconds, then end them and say so."""
+        """Take no more requests and end remote logins; answers in flight have `grace_s` seconds, then are ended too."""
         self._stopping = True
         for chat in tuple(self._queue.values()):
             self._leave(chat, NoAccount(STOPPING))
-        await self.leases.drain(grace_s, NoAccount(f"{STOPPING} The answer was cut."))
+        await asyncio.gather(
+            self.leases.drain(grace_s, NoAccount(f"{STOPPING} The answer was cut.")), self.logins.stop(STOPPING)
+        )
 
     async def stop(self, grace_s: float = 0) -> None:
         """`drain`, then save every account and end the browser."""

@@ -185,18 +185,33 @@ class Scene:
     address: str = ""
     chooser: Literal["", "one", "many"] = ""
     """A file chooser waits for files."""
+    dialog: Literal["", "alert", "confirm", "prompt"] = ""
+    """The page asks something by a dialog, and stands still until it is answered."""
+    question: str = ""
+    """What the dialog says."""
     state: Literal["waiting", "live", "ended"] = "waiting"
     why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What the viewer copied or cut out of the page, for its own clipboard: the browser's is never used."""
+
+    text: str
+
+
+GestureKind = Literal[
+    "move", "down", "up", "wheel", "touch_start", "touch_move", "touch_end", "key_down", "key_up",
+    "compose", "text", "show", "close_window", "resize", "back", "reload", "files", "cancel_files",
+    "accept", "dismiss",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Gesture:
     """What the viewer does. Coordinates are CSS pixels of the page; unused fields are as they are here."""
 
-    kind: Literal[
-        "move", "down", "up", "wheel", "touch_start", "touch_move", "touch_end", "key_down", "key_up",
-        "compose", "text", "show", "close_window", "resize", "back", "reload", "files", "cancel_files",
-    ]  # fmt: skip
+    kind: GestureKind
     x: float = 0
     y: float = 0
     dx: float = 0
@@ -209,7 +224,10 @@ class Gesture:
     modifiers: int = 0
     """CDP's: 1 Alt, 2 Ctrl, 4 Meta, 8 Shift."""
     text: str = ""
-    """`text`: typed by an input method or pasted. `compose`: what an input method shows while it composes."""
+    """`text`: typed by an input method or pasted. `compose`: what an input method shows while it composes.
+    `accept`: the answer to a prompt."""
+    scale: float = 1
+    """`resize` to x by y: device pixels per CSS pixel."""
     window: int = 0
     """`show`, `close_window`: which one."""
     files: Sequence[tuple[str, bytes]] = ()
@@ -218,8 +236,11 @@ class Gesture:
 class LoginView(Protocol):
     """The one viewer's end of a remote login. Iterate for pictures and scenes; leaving stops the casting."""
 
-    def __aiter__(self) -> AsyncIterator[Picture | Scene]:
-        """The newest picture and scene; a slow viewer skips pictures, never scenes."""
+    def __aiter__(self) -> AsyncIterator[Picture | Scene | Copied]:
+        """The newest picture and scene; a slow viewer skips pictures, never the last scene, which says how it ended.
+
+        Raises Forbidden where another viewer was the first to begin.
+        """
         ...
 
     async def act(self, gesture: Gesture) -> None:
@@ -235,8 +256,9 @@ class Logins(Protocol):
         ...
 
     def enter(self, secret: str, viewer: str) -> LoginView:
-        """The view of `/login/<secret>`. The first `viewer` (a cookie's value) has it; Forbidden for any other, and
-        for one more at a time; LoginGone (404) where it is over, expired or never was."""
+        """The view of `/login/<secret>`. The first `viewer` (a cookie's value) that iterates one has it, and its newest
+        view takes over from its others. Raises Forbidden for any other viewer, LoginGone (404) where the login is over,
+        expired or never was. (Its own viewer is still told for a moment how it ended.)"""
         ...
 
 

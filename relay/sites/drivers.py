@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from loguru import logger
 
 from relay.browser.answer import Answer
+from relay.browser.cdp import CdpError
 from relay.browser.screen import FAULTS, MissingRole, Screen
 from relay.browser.tab import Tab
 from relay.browser.traffic import Traffic
-from relay.chat.events import Event, Finished
+from relay.browser.world import PageException
+from relay.chat.events import Event, Finished, Started
 from relay.chat.request import Turn
 from relay.errors import BadRequest, BrowserFault, CutAnswer, LoginNeeded, RelayError, SiteChanged, SiteUnavailable
 from relay.sites.base import Reader, ScreenRecipe, Site
@@ -190,9 +194,14 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
         answer = screen.answer(
             before=before, thoughts=thoughts, drop=drop, settle_ms=recipe.settle_ms, dedented=recipe.dedented
         )
+        named = False
         async with aclosing(answer) as events:
             async for event in events:
                 finished = isinstance(event, Finished)
+                # As soon as the address tells: who leaves in mid-answer leaves a conversation behind as well.
+                if not named and (conversation := shown_at(await _address(tab) if finished else tab.url, recipe)):
+                    named = True
+                    yield Started(conversation)
                 yield event
     except RelayError:
         finished = True
@@ -200,6 +209,24 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
     finally:
         if not finished:
             await _stop(screen)
+
+
+def shown_at(address: str, recipe: ScreenRecipe) -> str:
+    """The id of the conversation that a page shows at this address; empty where the address tells of none."""
+    before, _, after = urlsplit(recipe.conversation).path.partition("{id}")
+    if not recipe.conversation:
+        return ""
+    found = re.fullmatch(re.escape(before) + "([^/]+)" + re.escape(after), urlsplit(address).path)
+    return unquote(found[1]) if found else ""
+
+
+async def _address(tab: Tab) -> str:
+    """The page's own word for its address: what Playwright knows may be a moment old."""
+    try:
+        return str(await tab.evaluate("function() { return location.href; }"))
+    except (RelayError, CdpError, PageException) as error:
+        logger.debug("the page's address is not known: {}", error)  # its answer is whole all the same
+        return tab.url
 
 
 async def _stop(screen: Screen) -> None:

@@ -1,4 +1,4 @@
-"""The client leaves in mid-stream: Gradio and the `dom` driver; test_leaving has the other phases and drivers."""
+"""The client leaves in mid-stream: Gradio, and the demo site by `dom`. What else there is: test_leaving."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import pytest
 from tests.e2e.client import ask, sdk
 from tests.e2e.relay_server import RelayServer
 from tests.e2e.world import PAIRS, World
-from tests.replicas import Answer, Fault, Piece, Scenario
 
 
-@pytest.mark.parametrize(("site", "driver"), [pair for pair in PAIRS if pair[0] == "gradio" or pair[1] == "dom"])
+@pytest.mark.parametrize(("site", "driver"), [pair for pair in PAIRS if pair[0] == "gradio" or pair == ("demo", "dom")])
 async def test_leaving_stops_the_answer(world: World, relay: RelayServer, site: str, driver: str) -> None:
-    model, prompt, stopped = await _endless(world, relay, site)
+    model, prompt, stopped = await _endless(world, site)
     async with sdk(relay) as (client, _):
         stream = await client.chat.completions.create(
             model=model, messages=[{"role": "user", "content": prompt}], stream=True
@@ -31,20 +30,8 @@ async def test_leaving_stops_the_answer(world: World, relay: RelayServer, site: 
     assert (await ask(relay, stage.model, await stage.play("and on"), stream=False)).text == "and on"
 
 
-async def _endless(world: World, relay: RelayServer, site: str) -> tuple[str, str, Callable[[], Awaitable[None]]]:
+async def _endless(world: World, site: str) -> tuple[str, str, Callable[[], Awaitable[None]]]:
     """A model and a prompt whose answer begins and never ends, and how to wait until the site knows it is stopped."""
-    if site == "kimi":
-        stage = world.kimi(relay)
-        begun = Answer(pieces=[Piece(text="It begins.\n\n"), Piece(text="It goes on.")])
-        await stage.set(Scenario(answer=begun, faults=[Fault(kind="stall", after=2, times=1)]))
-        await stage.replicas.forget(account=stage.account)
-
-        async def aborted() -> None:
-            await stage.replicas.records(
-                account=stage.account, operation="chat", state="aborted", count=1, timeout_s=20
-            )
-
-        return "kimi", "hi", aborted
     if site == "demo":
         prompt = await world.demo.store([(0, "It begins.\n\n"), (0, "It goes on."), (600_000, "never")])
         before = await world.demo.stats()

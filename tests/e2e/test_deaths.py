@@ -190,7 +190,9 @@ async def _die(relay: RelayServer, site: str, receiver: Receiver, death: Death) 
 
         await until(told)
         await load.more(CALLERS)  # those that were under way
-        assert set(await load.more(2 * CALLERS)) == {"ok"}, "the other account answers"
+        after = set(await load.more(2 * CALLERS))
+        # A site that is down may have taken the prompt that it answered with HTTP 503; so nobody sends it again.
+        assert after == {"ok"} or (death.fate == "down" and after <= {"ok", "site_unavailable"})
     # What had no answer was refused in so many words: the site's own, where it was asked before the reason was known.
     assert set(load.ended) <= {"ok", "site_unavailable"} if death.fate == "down" else set(load.ended) == {"ok"}
     status = await account_status(relay, "demo/ann")
