@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from relay.browser.answer import Answer
 from relay.browser.chromium import Context, State
@@ -19,7 +20,7 @@ from relay.browser.tab import Response, Tab
 from relay.chat.events import Event
 from relay.chat.request import Attachment, Conversation, FileRef, Turn
 from relay.errors import BadRequest, ChallengeNeeded, LoginNeeded, SiteError
-from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, ScreenRecipe, Site
+from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, ScreenRecipe, Site, SiteConfig
 from relay.sites.kimi_messages import (
     Answered,
     AvailableModels,
@@ -149,6 +150,11 @@ class Kimi(Site):
         renews=True,
     )
 
+    def __init__(self, config: SiteConfig | None = None) -> None:
+        super().__init__(config)
+        self._sent: WeakKeyDictionary[Tab, int] = WeakKeyDictionary()
+        """By tab, a hash of the access token that our last call carried."""
+
     async def adopt(self, context: Context, token: str) -> None:
         """An access token as it is, any other for the page to trade in. Raises LoginNeeded for one that has expired."""
         expires = claims(token).get("exp")
@@ -163,6 +169,7 @@ class Kimi(Site):
                 return [localStorage.getItem("access_token"), Intl.DateTimeFormat().resolvedOptions().timeZone];
             }"""
         )
+        self._sent[tab] = hash(token)
         if not token:
             raise LoginNeeded("Kimi's page holds no login. Log in again.", refused=True)
         said = claims(token)
@@ -184,6 +191,8 @@ class Kimi(Site):
     async def refresh(self, tab: Tab) -> None:
         """Only the page knows how to renew its tokens: load it and wait for a new one. Raises ChallengeNeeded."""
         (old,) = await tab.local_storage("access_token")
+        if old and hash(old) != self._sent.get(tab):
+            return  # the page has renewed it since; it will not do so again
         await tab.goto(self.home)
         if await self.on_screen(tab).count("challenge"):
             raise ChallengeNeeded("Kimi's page shows a captcha that only its owner may solve.", refused=True)
