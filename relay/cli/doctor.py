@@ -6,7 +6,9 @@ import asyncio
 from pathlib import Path
 
 from relay import log
+from relay.cli.borrow import borrowed
 from relay.cli.console import complain, state
+from relay.cli.server import ServerClient
 from relay.errors import BadRequest, NoAccount
 from relay.pool.doctor import Step, choose, doctor, first_difference, render
 from relay.pool.profiles import Profile, discover
@@ -29,10 +31,12 @@ def run_doctor(site: str | None, account: str | None, report: Path | None) -> in
     if not sites:
         raise NoAccount("No account is set up: `relay login SITE`.")
     chosen = [choose(profiles, one) for one in sites]
+    server = ServerClient.find(settings)
     texts, failed = [], False
     for profile in chosen:
         print(f"{profile.site}/{profile.account}", flush=True)
-        steps = asyncio.run(_examine(profile, settings))
+        with borrowed(profile, server):
+            steps = asyncio.run(_examine(profile, settings))
         failed = failed or first_difference(steps) is not None
         texts.append(_conclude(profile, settings, steps, report))
     if report is not None:

@@ -84,7 +84,8 @@ class Person:
         return await ending
 
     async def closes(self) -> None:
-        await self.xdotool("windowquit", await self.turns_to("Demo chat"))
+        await self.turns_to("Demo chat")
+        await self.xdotool("key", "ctrl+w")
 
 
 def login(home: Path, display: dict[str, str], *arguments: str) -> Process:
