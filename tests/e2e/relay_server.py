@@ -120,7 +120,9 @@ class Process:
 class RelayServer:
     """`relay serve` with a home; a context manager. Settings are those of the environment (`RELAY_...`)."""
 
-    def __init__(self, home: Path, settings: Mapping[str, str]) -> None:
+    def __init__(self, home: Path, settings: Mapping[str, str], *, debug: bool = False) -> None:
+        """`debug`: with all that the log can tell, tracebacks too."""
+        self._options = ["--debug"] if debug else []
         self.home = home
         self.url = ""
         self._settings = settings
@@ -150,7 +152,7 @@ class RelayServer:
     def start(self) -> Self:
         """Until it listens and has checked its accounts."""
         env = environment({"RELAY_HOME": str(self.home), "RELAY_LOG_LEVEL": "DEBUG", **self._settings})
-        command = [sys.executable, "-m", "relay", "serve", "--port", "0"]
+        command = [sys.executable, "-m", "relay", *self._options, "serve", "--port", "0"]
         self._process = Process(command, cwd=self.home, env=env)
         try:
             self.url = self._process.await_output(r"listening on (http://\S+)")[1]

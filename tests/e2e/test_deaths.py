@@ -8,23 +8,19 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from prometheus_client.parser import text_string_to_metric_families
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from relay.demo import DemoServer, create_app
 from tests.e2e import accounts
 from tests.e2e.relay_server import RelayServer, environment
 from tests.e2e.test_pool import account_status, until
+from tests.receiver import HttpReceiver
 
 SECRET = "secret of this test's demo site"
 USERS = ("ann", "bob")
@@ -52,36 +48,9 @@ DEATHS = (
 )
 
 
-@dataclass
-class Receiver:
-    """A real HTTP receiver of the relay's notices."""
-
-    url: str = ""
-    got: list[dict[str, Any]] = field(default_factory=list)
-
-    async def take(self, request: Request) -> Response:
-        self.got.append(await request.json())
-        return Response(status_code=204)
-
-    def about(self, account: str) -> list[dict[str, Any]]:
-        return [one for one in self.got if one.get("account") == account]
-
-
-@asynccontextmanager
-async def receiving() -> AsyncIterator[Receiver]:
-    receiver = Receiver()
-    app = Starlette(routes=[Route("/hook/{secret}", receiver.take, methods=["POST"])])
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
-    running = asyncio.create_task(server.serve())
-    async with asyncio.timeout(10):
-        while not server.started:  # noqa: ASYNC110  (uvicorn tells nobody)
-            await asyncio.sleep(0.01)
-    receiver.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/hook/webhook-secret-5ac1"
-    try:
-        yield receiver
-    finally:
-        server.should_exit = True
-        await running
+def about(receiver: HttpReceiver, account: str) -> list[dict[str, Any]]:
+    """The notices of one account."""
+    return [one.json for one in receiver.got if one.json.get("account") == account]
 
 
 class Load:
@@ -158,28 +127,35 @@ async def metric(relay: RelayServer, account: str) -> dict[str, str]:
 async def test_a_login_dies_under_load(tmp_path: Path, death: Death) -> None:
     (tmp_path / "browser_profiles").mkdir()
     app = create_app(secret=SECRET, accounts=dict.fromkeys(USERS, "password"), scripts=True)
-    async with DemoServer(app) as site, receiving() as receiver:
-        for user in USERS:
-            accounts.demo(tmp_path, site.url, SECRET, user, user=user)
-        settings = {
-            "RELAY_NOTIFY": receiver.url,
-            "RELAY_COMMIT_AFTER_S": "60",
-            "RELAY_PUBLIC_URL": "https://relay.home",
-        }
-        server = RelayServer(tmp_path, settings)
-        # In a thread: the site that its accounts are checked at runs in this one.
-        relay = await asyncio.to_thread(server.start)
-        try:
-            await _die(relay, site.url, receiver, death)
-            await _all_die(relay, site.url, death)
-            await _come_back(relay, site.url, receiver, death)
-        finally:
-            await asyncio.to_thread(server.process.end)
-    assert "Traceback" not in server.log
-    assert "webhook-secret" not in server.log
+    with HttpReceiver() as receiver:
+        async with DemoServer(app) as site:
+            log = await _live_and_die(tmp_path, site.url, receiver, death)
+    assert "Traceback" not in log
+    assert "webhook-secret" not in log
 
 
-async def _die(relay: RelayServer, site: str, receiver: Receiver, death: Death) -> None:
+async def _live_and_die(home: Path, site: str, receiver: HttpReceiver, death: Death) -> str:
+    """The server's log."""
+    for user in USERS:
+        accounts.demo(home, site, SECRET, user, user=user)
+    settings = {
+        "RELAY_NOTIFY": f"{receiver.url}/webhook-secret-5ac1",
+        "RELAY_COMMIT_AFTER_S": "60",
+        "RELAY_PUBLIC_URL": "https://relay.home",
+    }
+    server = RelayServer(home, settings)
+    # In a thread: the site that its accounts are checked at runs in this one.
+    relay = await asyncio.to_thread(server.start)
+    try:
+        await _die(relay, site, receiver, death)
+        await _all_die(relay, site, death)
+        await _come_back(relay, site, receiver, death)
+    finally:
+        await asyncio.to_thread(server.process.end)
+    return server.log
+
+
+async def _die(relay: RelayServer, site: str, receiver: HttpReceiver, death: Death) -> None:
     """One of two: the other answers all, and the reason stands everywhere."""
     async with loaded(relay) as load:
         assert set(await load.more(2 * CALLERS)) == {"ok"}
@@ -206,10 +182,10 @@ async def _die(relay: RelayServer, site: str, receiver: Receiver, death: Death) 
     if death.fate != "down":
 
         async def noticed() -> bool:
-            return bool(receiver.about("ann"))
+            return bool(about(receiver, "ann"))
 
         await until(noticed)
-        [notice] = receiver.about("ann")
+        [notice] = about(receiver, "ann")
         assert (notice["site"], notice["reason"]) == (SITE, death.reason)
         assert notice["login_url"].startswith("https://relay.home/")
 
@@ -239,7 +215,7 @@ async def _all_die(relay: RelayServer, site: str, death: Death) -> None:
         assert (await client.get("/ready")).status_code == 503
 
 
-async def _come_back(relay: RelayServer, site: str, receiver: Receiver, death: Death) -> None:
+async def _come_back(relay: RelayServer, site: str, receiver: HttpReceiver, death: Death) -> None:
     for user in USERS:
         await fate(site, user, "")
         if death.state in ("login_needed", "challenged"):
@@ -262,4 +238,4 @@ async def _come_back(relay: RelayServer, site: str, receiver: Receiver, death: D
 
             await until(ready)
     if death.fate != "down":
-        assert len(receiver.about("ann")) == 1, "told once"
+        assert len(about(receiver, "ann")) == 1, "told once"

@@ -97,7 +97,7 @@ async def test_files_that_cannot_be_used_and_an_account_that_is_open_elsewhere(w
 
 
 def test_the_command(world: World, tmp_path: Path) -> None:
-    accounts.demo(tmp_path, world.demo.address, world._secret)
+    accounts.demo(tmp_path, world.demo.address, world.secret)
     overlay = tmp_path / "sites" / "demo.toml"
     overlay.parent.mkdir()
     overlay.write_text('[roles]\nnew_chat = ["button#gone"]\n')

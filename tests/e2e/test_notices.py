@@ -25,7 +25,7 @@ async def test_a_login_that_dies_is_told_once_and_damaged_files_by_each_process(
     with HttpReceiver() as receiver:
         address = f"{receiver.url}/{SECRET}"
         server = world.server("fetch", "demo", RELAY_NOTIFY=address, NO_PROXY="127.0.0.1,localhost")
-        name, cookie = session_cookie(world._secret, "demo", time.time() - 3600)
+        name, cookie = session_cookie(world.secret, "demo", time.time() - 3600)
         folder = server.account("demo", "demo")
         state = json.loads((folder / "state.json").read_text("utf-8"))
         state["cookies"][0]["value"] = cookie

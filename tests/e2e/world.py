@@ -54,7 +54,7 @@ class World:
         }
         self._stack = ExitStack()
         self._servers: dict[str, RelayServer] = {}
-        self._secret = secrets.token_hex(16)
+        self.secret = secrets.token_hex(16)
 
     def __repr__(self) -> str:
         return f"<World servers={list(self._servers)}>"
@@ -75,7 +75,7 @@ class World:
     @cached_property
     def demo(self) -> DemoStage:
         """A demo site in a process of its own."""
-        env = environment({"RELAY_DEMO_SECRET": self._secret, "RELAY_DEMO_SLOW_FIRST_MS": "100"})
+        env = environment({"RELAY_DEMO_SECRET": self.secret, "RELAY_DEMO_SLOW_FIRST_MS": "100"})
         command = [sys.executable, "-m", "relay.demo", "--scripts", "--piece-ms", "2"]
         process = Process(command, cwd=ROOT, env=env)
         self._stack.callback(process.end)
@@ -108,7 +108,7 @@ class World:
         (home / "browser_profiles").mkdir()
         drivers = {f"RELAY_SITES__{site.upper()}__DRIVERS": value for site, value in SERVERS[name].items()}
         if "demo" in sites:
-            accounts.demo(home, self.demo.address, self._secret)
+            accounts.demo(home, self.demo.address, self.secret)
         if "kimi" in sites:
             drivers["RELAY_BROWSER__HOST_RULES"] = self.replicas.host_rules
             drivers["RELAY_BROWSER__TRUSTED_SPKI"] = self.replicas.spki

@@ -93,7 +93,7 @@ class Ground(World):
     @cached_property
     def town(self) -> Town:
         """The demo site."""
-        made = Town(self._folder("demo-"), self._secret, piece_ms=self._piece_ms)
+        made = Town(self._folder("demo-"), self.secret, piece_ms=self._piece_ms)
         made.start()
         self._stack.callback(made.stop)
         return made
