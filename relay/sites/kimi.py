@@ -69,6 +69,12 @@ def claims(token: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
+def expired(token: str, now_s: float) -> bool:
+    """Whether a token's own date (Unix seconds) is over; what tells none is not."""
+    expires = claims(token).get("exp")
+    return isinstance(expires, int | float) and expires < now_s
+
+
 def login_state(token: str, home: str) -> State:
     """A pasted token as the browser keeps it (section 2). What is no access token is one that the page trades in."""
     address = urlsplit(home)
@@ -157,10 +163,16 @@ class Kimi(Site):
 
     async def adopt(self, context: Context, token: str) -> None:
         """An access token as it is, any other for the page to trade in. Raises LoginNeeded for one that has expired."""
-        expires = claims(token).get("exp")
-        if isinstance(expires, int | float) and expires + SKEW_S < time.time():
+        if expired(token, time.time() - SKEW_S):
             raise LoginNeeded("The Kimi token has expired.", refused=True)
         await context.set_state(login_state(token, self.home))
+
+    async def open(self, tab: Tab) -> None:
+        """Also let the page trade in a refresh token first: left in the middle of that, it would lose old and new."""
+        await super().open(tab)
+        access, refresh = await tab.local_storage("access_token", "refresh_token")
+        if refresh and (not access or expired(access, time.time())):
+            await self._renewed(tab, access)
 
     async def headers(self, tab: Tab) -> dict[str, str]:
         """What the page's own calls carry (section 4). Raises LoginNeeded without a token."""
