@@ -37,7 +37,7 @@ async def log_in(viewer: Viewer, door: Door) -> None:
 
     await viewer.tap(PLACES["popup"])
     await page.wait_for_selector("#windows [role=tab] >> nth=1")
-    await page.wait_for_function("document.getElementById('windows').textContent.includes('Another provider')")
+    await eventually(lambda: page.evaluate("windows.textContent.includes('Another provider')"))
     await viewer.tap(ALLOW)
     await eventually(lambda: did.get("popup") == "allowed")
     await page.wait_for_selector("#windows", state="hidden")
