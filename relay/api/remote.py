@@ -8,6 +8,7 @@ JSON in each text message.
 from __future__ import annotations
 
 import asyncio
+import base64
 import dataclasses
 import html
 import json
@@ -20,7 +21,7 @@ from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request, WebSocket
 from loguru import logger
-from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from starlette.responses import HTMLResponse, Response
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
@@ -56,7 +57,15 @@ class FileBody(BaseModel):
     """One file, in base64."""
 
     name: str = Field(max_length=1000)
-    data: Base64Bytes
+    data: bytes
+
+    @field_validator("data", mode="before")
+    @classmethod
+    def _decode(cls, value: object) -> bytes:
+        try:
+            return base64.b64decode(value if isinstance(value, str) else "=", validate=True)
+        except ValueError:
+            raise ValueError("not base64") from None
 
 
 class GestureBody(BaseModel):
@@ -79,11 +88,6 @@ class GestureBody(BaseModel):
     window: int = Field(0, ge=0, le=1000)
     scale: float = Field(1, ge=0.5, le=8)
     files: list[FileBody] = Field([], max_length=MAX_FILES)
-
-    @field_validator("text")
-    @classmethod
-    def _whole(cls, value: str) -> str:
-        return value.encode("utf-8", "replace").decode()  # half a surrogate pair is no text
 
     def gesture(self) -> Gesture:
         """The same for the pool. Raises ValueError for a size that no screen has, and for too many bytes of files."""

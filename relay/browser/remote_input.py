@@ -69,6 +69,8 @@ class RemoteInput:
         self._buttons = 0
         self._at = (0.0, 0.0)
         self._touching = False
+        self._pointing: asyncio.Task[None] | None = None
+        """The newest press or release."""
         self._unanswered: set[asyncio.Task[None]] = set()
         self._moving: asyncio.Task[None] | None = None
         self._move: dict[str, Any] | None = None
@@ -101,6 +103,12 @@ class RemoteInput:
             self._moving = self.tab.session.post(*_method_of(move))
             self._moving.add_done_callback(lambda _: self._flush())
 
+    async def _settle(self) -> None:
+        """Let clicks and taps arrive before what is typed: a tap moves the focus only when it has been recognised."""
+        if self._pointing is not None:
+            await asyncio.wait([self._pointing], timeout=STALL_S)
+            self._pointing = None
+
     # mouse and touch
 
     async def mouse(
@@ -120,7 +128,7 @@ class RemoteInput:
         if kind == "up":
             self._buttons &= ~bit
         event |= {"type": "mousePressed" if kind == "down" else "mouseReleased", "buttons": self._buttons}
-        await self._send("Input.dispatchMouseEvent", event)
+        self._pointing = await self._send("Input.dispatchMouseEvent", event)
 
     async def wheel(self, x: float, y: float, dx: float, dy: float, modifiers: int) -> None:
         """Scroll by so many CSS pixels."""
@@ -134,8 +142,10 @@ class RemoteInput:
         self._touching = kind != "end"
         points = [] if kind == "end" else [{"x": x, "y": y}]
         event = {"type": f"touch{kind.capitalize()}", "touchPoints": points, "modifiers": modifiers}
-        send = self._send_move if kind == "move" else self._send
-        await send("Input.dispatchTouchEvent", event)
+        if kind == "move":
+            await self._send_move("Input.dispatchTouchEvent", event)
+        else:
+            self._pointing = await self._send("Input.dispatchTouchEvent", event)
 
     async def release(self) -> None:
         """Let go of whatever is still pressed: the person is not there any more."""
@@ -150,6 +160,7 @@ class RemoteInput:
 
     async def key(self, *, down: bool, key: str, code: str, key_code: int, modifiers: int) -> str | None:
         """Press or release a key. Returns what a copy or cut took from the page; a paste comes as `text` of its own."""
+        await self._settle()
         clipboard = clipboard_key(code, modifiers)
         if not clipboard:
             event = key_event(down=down, key=key, code=code, key_code=key_code, modifiers=modifiers)
@@ -165,12 +176,14 @@ class RemoteInput:
 
     async def compose(self, text: str) -> None:
         """What an input method shows while it composes; empty: it gave up."""
+        await self._settle()
         at = len(text.encode("utf-16-le")) // 2
         composition = {"text": text, "selectionStart": at, "selectionEnd": at}
         await self._send("Input.imeSetComposition", composition)
 
     async def text(self, text: str) -> None:
         """Put text in: pasted, or what an input method made in the place of what it showed."""
+        await self._settle()
         await self._send("Input.insertText", {"text": text})
 
     # the browser's buttons

@@ -255,6 +255,10 @@ class Logins(Protocol):
         """Lend the account to a login and make its address. Raises AccountNotFound, NoAccount where it is lent."""
         ...
 
+    async def end(self, name: str) -> None:
+        """End the login of an account: the account is back, as it was. Without one, nothing happens."""
+        ...
+
     def enter(self, secret: str, viewer: str) -> LoginView:
         """The view of `/login/<secret>`. The first `viewer` (a cookie's value) that iterates one has it, and its newest
         view takes over from its others. Raises Forbidden for any other viewer, LoginGone (404) where the login is over,

@@ -140,8 +140,6 @@ class AccountOwner:
 
     async def lend_inside(self, account: Account) -> None:
         """Drain and save it, and close its pages; we keep its lock. Raises NoAccount where a login has it already."""
-        if account.lent_at is not None:
-            raise NoAccount(f"{account.name} is being logged in to already.")
         if account.reason == "elsewhere":
             raise NoAccount(account.why)
         await self._close(account)
@@ -162,7 +160,12 @@ class AccountOwner:
                     logger.debug("{} not taken back yet: {}", account.name, error.message)
 
     async def _close(self, account: Account) -> None:
-        """Nothing runs on it, and it has no page any more. It is lent meanwhile, and if that fails, no more."""
+        """Nothing runs on it, and it has no page any more. It is lent meanwhile, and if that fails, no more.
+
+        Raises NoAccount where a login has it: that would save into an account that is another by then, or gone.
+        """
+        if account.lent_at is not None:
+            raise NoAccount(f"{account.name} is being logged in to already.")
         account.lent_at = time.monotonic()
         self._roster.turn()  # who waits for it alone is told
         try:

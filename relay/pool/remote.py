@@ -89,6 +89,13 @@ class RemoteLogins:
             raise Forbidden("This login is open in another browser already. Go on there, or ask for a new address.")
         return RemoteView(session, viewer)
 
+    async def end(self, name: str) -> None:
+        """End the login of an account: the account is back, as it was. Without one, nothing happens."""
+        for key, task in tuple(self._tasks.items()):
+            if self._sessions[key].account.name == name:
+                self._sessions[key].give_up("Its owner has ended it.")
+                await asyncio.wait({task})
+
     async def stop(self, why: str) -> None:
         """End them all and open no more. The accounts stay as they were."""
         self._stopping = why

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Literal
 
 from loguru import logger
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 OPENING = "The page is being opened."
 RETURNING = "The site knows the login; the account goes back to work."
 TITLES_S = 0.5
-"""Titles of the windows are not asked for more often."""
+"""How often the titles of the windows are asked for while somebody looks."""
 
 
 class RemoteSession:
@@ -54,6 +55,8 @@ class RemoteSession:
         """Why the relay ends it."""
         self.copied: Copied | None = None
         self.state: Literal["waiting", "live", "ended"] = "waiting"
+        self.over = False
+        """Whether nobody can log in there any more; `state` says how it ended a little later."""
         self._why = OPENING
         self._options = dict(options)
         self._settings = settings
@@ -74,11 +77,6 @@ class RemoteSession:
         looked = "looked at" if self.view else "unseen"
         return f"<RemoteSession {self.account.name} {self.state} {looked} {self.cast} {self._asked}>"
 
-    @property
-    def over(self) -> bool:
-        """Whether it has ended."""
-        return self.state != "waiting"
-
     # its life
 
     async def run(self) -> None:
@@ -97,6 +95,7 @@ class RemoteSession:
             logger.opt(exception=True).error("{}: the remote login failed", name)
             why = "The relay failed unexpectedly; its log says more."
         finally:
+            self.over = True
             if self._clock is not None:
                 self._clock.cancel()
             await self._asked.close()
@@ -165,11 +164,12 @@ class RemoteSession:
         self.wake()
 
     def _wait_for_viewer(self, most_s: float, why: str) -> None:
-        def give_up() -> None:
-            if not self._abandoned.done():
-                self._abandoned.set_result(f"{why} for {most_s:g} s.")
+        self._clock = asyncio.get_running_loop().call_later(most_s, self.give_up, f"{why} for {most_s:g} s.")
 
-        self._clock = asyncio.get_running_loop().call_later(most_s, give_up)
+    def give_up(self, why: str) -> None:
+        """End it, unless it is over."""
+        if not self._abandoned.done():
+            self._abandoned.set_result(why)
 
     # who looks
 
@@ -207,11 +207,9 @@ class RemoteSession:
             self.cast.changed.set()
 
     async def wait(self) -> None:
-        """Until there is something to tell or to show."""
-        if self.cast is not None:
-            await self.cast.wait()
-        else:
-            await self._news.wait()
+        """Until there is something to tell or to show, or the titles may have changed: no event tells of those."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.cast.wait() if self.cast is not None else self._news.wait(), TITLES_S)
         self._news.clear()
 
     async def scene(self) -> Scene:
@@ -221,7 +219,7 @@ class RemoteSession:
             return Scene((), 0, state=self.state, why=self._why)
         tabs = list(cast.windows)
         self._asked.watch(tabs)
-        if len(tabs) != len(self._titles) or time.monotonic() - self._titled_at > TITLES_S:
+        if len(tabs) != len(self._titles) or time.monotonic() - self._titled_at >= TITLES_S:
             self._titles, self._titled_at = await cast.titles(), time.monotonic()
             self._inputs = {tab: hands for tab, hands in self._inputs.items() if tab in tabs}
         kind, question = self._asked.dialog

@@ -137,6 +137,7 @@ const see = async data => {
       if (picture.width !== bitmap.width || picture.height !== bitmap.height)
         [picture.width, picture.height] = [bitmap.width, bitmap.height];
       pen.drawImage(bitmap, 0, 0);
+      picture.dataset.page = `${page.width}x${page.height}`;
       bitmap.close();
       fit();
     } catch { /* a picture that cannot be decoded: the next one will do */ }
@@ -150,15 +151,17 @@ const fit = () => {
   picture.style.height = `${page.height * scale}px`;
 };
 
-let size = "", wide = 0;
+let size = "", told = { x: 0, y: 0 };
 
-// The page gets this window's size. An on-screen keyboard makes the window lower, not narrower: that does not count.
+// The page gets this window's size. Where an on-screen keyboard makes the window lower, that does not count.
+const keyboardShown = () => size && document.activeElement === typing && matchMedia("(pointer: coarse)").matches
+  && stage.clientWidth === told.x && stage.clientHeight < .75 * told.y;
+
 const tellSize = () => {
-  if (size && document.activeElement === typing && stage.clientWidth === wide && !matchMedia("(pointer: fine)").matches) return;
+  if (keyboardShown()) return;
   const [x, y] = [stage.clientWidth, stage.clientHeight].map(side => Math.min(4096, Math.max(280, side)));
-  const told = JSON.stringify([x, y]);
-  if (told === size || socket?.readyState !== WebSocket.OPEN) return;
-  [size, wide] = [told, stage.clientWidth];
+  if (size === `${x}x${y}` || socket?.readyState !== WebSocket.OPEN) return;
+  [size, told] = [`${x}x${y}`, { x, y }];
   send({ kind: "resize", x, y, scale: Math.min(4, Math.max(1, devicePixelRatio || 1)) });
 };
 
@@ -248,7 +251,7 @@ const press = (key, code, keyCode) => {
 };
 
 const sendText = text => {
-  const whole = Array.from(text);
+  const whole = Array.from(text.toWellFormed?.() ?? text);
   for (let start = 0; start < whole.length; start += TEXT_PIECE)
     send({ kind: "text", text: whole.slice(start, start + TEXT_PIECE).join("") });
 };
@@ -277,7 +280,7 @@ const onKey = event => {
 typing.addEventListener("keydown", onKey);
 typing.addEventListener("keyup", onKey);
 typing.addEventListener("compositionstart", () => { composing = true; });
-typing.addEventListener("compositionupdate", event => send({ kind: "compose", text: event.data }));
+typing.addEventListener("compositionupdate", event => send({ kind: "compose", text: event.data.toWellFormed?.() ?? event.data }));
 typing.addEventListener("compositionend", event => {
   composing = false;
   if (event.data) sendText(event.data);

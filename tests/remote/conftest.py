@@ -77,8 +77,16 @@ async def door() -> AsyncIterator[Door]:
     yield Door()
 
 
+@pytest_asyncio.fixture(loop_scope="session")
+async def relay(running: Relay) -> AsyncIterator[Relay]:
+    """The relay, without an open login before and after."""
+    yield running
+    for name in running.pool.accounts:
+        await running.pool.logins.end(name)
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def relay(door: Door, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Relay]:
+async def running(door: Door, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Relay]:
     """One relay for all tests of this folder; each has an account of its own."""
     home = tmp_path_factory.mktemp("home")
     settings = Settings(

@@ -122,12 +122,14 @@ class Door:
 
     async def door(self, request: Request) -> Response:
         """The login page."""
+        visitor = request.cookies.get("visitor", "")
+        if not visitor:
+            answer = RedirectResponse("/door", 303)
+            answer.set_cookie("visitor", secrets.token_hex(8))
+            return answer
         self.visits += 1
-        answer = HTMLResponse(DOOR)
-        visitor = request.cookies.get("visitor", "") or secrets.token_hex(8)
         self.newest = self.progress.setdefault(visitor, Progress())
-        answer.set_cookie("visitor", visitor)
-        return answer
+        return HTMLResponse(DOOR)
 
     async def qr(self, request: Request) -> Response:
         """An address that can be used once, as a QR code."""

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.async_api import Browser, FilePayload
 
+from relay.demo import DemoServer
 from relay.errors import AccountNotFound, NoAccount
+from relay.pool.dispatcher import Dispatcher
+from relay.pool.face import Scene
+from relay.pool.profiles import Profile
 from relay.pool.remote_session import RemoteSession
-from relay.settings import LoginSettings
+from relay.settings import BrowserSettings, LoginSettings, Settings
 from tests.remote.conftest import Relay, eventually
 from tests.remote.door import ALLOW, CODE, NAME, PLACES, Door
 from tests.remote.viewer import Viewer
@@ -37,7 +43,7 @@ async def log_in(viewer: Viewer, door: Door) -> None:
 
     await viewer.tap(PLACES["popup"])
     await page.wait_for_selector("#windows [role=tab] >> nth=1")
-    await page.wait_for_function("document.getElementById('windows').textContent.includes('Another provider')")
+    await eventually(lambda: page.evaluate("windows.textContent.includes('Another provider')"))
     await viewer.tap(ALLOW)
     await eventually(lambda: did.get("popup") == "allowed")
     await page.wait_for_selector("#windows", state="hidden")
@@ -246,3 +252,33 @@ async def test_a_death_under_the_login(relay: Relay, viewers: Browser, what: str
     ticket = await relay.pool.logins.open(name)
     async with Viewer(viewers, relay.url + ticket.path) as viewer:
         await eventually(viewer.codes)
+
+
+async def test_the_relays_end_ends_a_login(door: Door, tmp_path: Path) -> None:
+    async with DemoServer(door.app) as site:
+        folder = tmp_path / "browser_profiles" / "demo" / "ann"
+        folder.mkdir(parents=True)
+        (folder / "account.toml").write_text(f'base_url = "{site.url}/"\n', "utf-8")
+        settings = Settings(home=tmp_path, port=0, browser=BrowserSettings(sandbox=False), _env_file=None)
+        pool = Dispatcher(settings)
+        await pool.start()
+        try:
+            ticket = await pool.logins.open("demo/ann")
+            view = pool.logins.enter(ticket.path.removeprefix("/login/"), "v" * 43)
+            scenes: list[Scene] = []
+
+            async def look() -> None:
+                async for item in view:
+                    if isinstance(item, Scene):
+                        scenes.append(item)
+
+            looking = asyncio.create_task(look())
+            await eventually(lambda: scenes and scenes[-1].windows)
+        finally:
+            await pool.stop()
+        await asyncio.wait_for(looking, 10)
+        assert (scenes[-1].state, scenes[-1].why) == ("ended", "The relay is shutting down.")
+        with pytest.raises(NoAccount, match="shutting down"):
+            await pool.logins.open("demo/ann")
+        with Profile("demo", "ann", folder).lock():
+            pass  # free again

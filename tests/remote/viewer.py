@@ -10,6 +10,8 @@ import zxingcpp
 from PIL import Image
 from playwright.async_api import Browser, Page
 
+from tests.remote.conftest import eventually
+
 
 class Viewer:
     """`async with Viewer(browser, address) as viewer:` opens the address in a browser of its own."""
@@ -49,8 +51,14 @@ class Viewer:
         """The state line."""
         return await self.page.inner_text("#status")
 
+    async def settled(self) -> None:
+        """Wait until the page has this viewer's size: before, it is shown smaller."""
+        same = "picture.dataset.page === `${stage.clientWidth}x${stage.clientHeight}`"
+        await eventually(lambda: self.page.evaluate(same))
+
     async def tap(self, place: tuple[int, int]) -> None:
         """Click, or tap with a finger, at a place of the remote page."""
+        await self.settled()
         box = await self.page.locator("#picture").bounding_box()
         assert box is not None
         x, y = box["x"] + place[0], box["y"] + place[1]
