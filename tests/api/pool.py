@@ -27,6 +27,7 @@ from relay.errors import (
     BrowserFault,
     ContentRefused,
     CutAnswer,
+    LoginGone,
     LoginNeeded,
     NoAccount,
     QueueFull,
@@ -254,8 +255,11 @@ class ScriptedLogins:
             raise NoAccount(f"{name} is being logged in to already.")
         return LoginTicket("/login/s3cret", 2_000_000_000.0)
 
+    async def end(self, name: str) -> None:
+        self._owner.find("end", name)
+
     def enter(self, secret: str, viewer: str) -> LoginView:
-        raise NotImplementedError
+        raise LoginGone("There is no such login.")
 
 
 class ScriptedTokens:
