@@ -171,7 +171,8 @@ class Kimi(Site):
         """Also let the page trade in a refresh token first: left in the middle of that, it would lose old and new."""
         await super().open(tab)
         access, refresh = await tab.local_storage("access_token", "refresh_token")
-        if refresh and (not access or expired(access, time.time())):
+        stale = not access or expired(access, time.time())
+        if refresh and stale and not await self.on_screen(tab).count("challenge"):
             await self._renewed(tab, access)
 
     async def headers(self, tab: Tab) -> dict[str, str]:
