@@ -18,7 +18,7 @@ FROM ${BASE}
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       ca-certificates python3 tini libatomic1 \
-      chromium chromium-headless-shell \
+      chromium chromium-headless-shell xvfb \
       fonts-liberation fonts-noto-cjk fonts-noto-color-emoji \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --no-create-home --home-dir /tmp relay \
