@@ -7,8 +7,8 @@ import getpass
 import json
 import shutil
 import sys
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,9 +61,12 @@ def add_account(new: NewAccount) -> int:
             "again; another --account NAME adds another one."
         )
     content = _content(new.state_file)
-    raw, file = account_toml(profile, new, exported_account(content) if content is not None else None)
+    with _of(new.state_file):
+        exported = exported_account(content) if content is not None else None
+    raw, file = account_toml(profile, new, exported)
     if content is not None:
-        state: State | None = _read(new.state_file, content, profile.site, file.base_url)
+        with _of(new.state_file):
+            state: State | None = read_state(content, site_class(profile.site), file.base_url)
     elif new.token_stdin:
         state = asyncio.run(_adopt(profile, file, settings, read_token()))
     else:
@@ -90,9 +93,11 @@ def _content(file: Path | None) -> bytes | None:
     return content
 
 
-def _read(file: Path | None, content: bytes, site: str, base_url: str) -> State:
+@contextmanager
+def _of(file: Path | None) -> Iterator[None]:
+    """What is wrong with a file's content is told with its name."""
     try:
-        return read_state(content, site_class(site), base_url)
+        yield
     except BadRequest as error:
         raise BadRequest(f"{file}: {error.message}") from None
 

@@ -57,8 +57,10 @@ class AccountFile(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     label: str = Field("", description="text")
-    proxy: str | None = Field(None, description="text, an address: http://host:port or socks5://host:port")
-    base_url: str = Field("", description="text, the site's address")
+    proxy: str | None = Field(
+        None, pattern=r"^(https?|socks[45])://\S+$", description="an address: http://host:port or socks5://host:port"
+    )
+    base_url: str = Field("", pattern=r"^(https?://\S+)?$", description="the site's address, http:// or https://")
     locale: str | None = Field(None, description='text, e.g. "zh-CN"')
     timezone: str | None = Field(None, description='text, e.g. "Asia/Shanghai"')
     notes: str = Field("", description="text")
