@@ -14,7 +14,8 @@ from relay.browser.chromium import Context, State
 from relay.demo import session_cookie
 from relay.errors import LoginNeeded
 from relay.sites.demo import SESSION, Demo
-from relay.sites.kimi import Kimi, claims, login_state
+from relay.sites.kimi import Kimi
+from relay.sites.kimi_requests import claims, login_state
 from relay.sites.registry import SITES
 
 PATTERNS = {site.id: site.token_pattern for site in SITES.values() if site.token_pattern is not None}

@@ -1,0 +1,180 @@
+"""What the demo site sends, validated, and what is read out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from relay.chat.events import (
+    Event,
+    Finished,
+    Media,
+    Reasoning,
+    Search,
+    Source,
+    Sources,
+    Started,
+    Text,
+    Turned,
+)
+from relay.errors import (
+    AccountBanned,
+    ContentRefused,
+    ContextTooLong,
+    ConversationNotFound,
+    LoginNeeded,
+    RateLimited,
+    RelayError,
+    SiteChanged,
+    SiteError,
+)
+from relay.sites.base import Reader
+from relay.wire.sse import SseDecoder, SseEvent
+
+
+class Start(BaseModel):
+    """The conversation and the id of the answer's message."""
+
+    type: Literal["start"]
+    conversation: str
+    message: str
+
+
+class Piece(BaseModel):
+    """A delta of the answer or of the reasoning."""
+
+    type: Literal["text", "reasoning"]
+    text: str
+
+
+class Query(BaseModel):
+    """A web search."""
+
+    type: Literal["search"]
+    query: str
+
+
+class Page(BaseModel):
+    """One source."""
+
+    url: str
+    title: str = ""
+    snippet: str = ""
+    index: int | None = None
+
+
+class Pages(BaseModel):
+    """What a search found."""
+
+    type: Literal["sources"]
+    items: list[Page]
+
+
+class Medium(BaseModel):
+    """An image or file in the answer."""
+
+    type: Literal["media"]
+    kind: Literal["image", "audio", "video", "file"]
+    url: str
+    name: str = ""
+    mime: str = ""
+
+
+class End(BaseModel):
+    """The end mark."""
+
+    type: Literal["end"]
+    reason: Literal["stop", "length"]
+
+
+class Fault(BaseModel):
+    """An error inside HTTP 200."""
+
+    type: Literal["error"]
+    code: str
+    message: str = ""
+
+
+class Said(BaseModel):
+    """What went wrong."""
+
+    code: str
+    message: str = ""
+
+
+class Refusal(BaseModel):
+    """An error in place of an answer."""
+
+    error: Said
+
+
+class Ping(BaseModel):
+    """A heartbeat."""
+
+    type: Literal["ping"]
+
+
+Record = Annotated[Start | Piece | Query | Pages | Medium | End | Fault | Ping, Field(discriminator="type")]
+RECORD: TypeAdapter[Start | Piece | Query | Pages | Medium | End | Fault | Ping] = TypeAdapter(Record)
+
+
+def refusal(body: bytes) -> Said:
+    """What an error body says. Raises SiteChanged."""
+    try:
+        return Refusal.model_validate_json(body).error
+    except ValidationError:
+        raise SiteChanged("an error of the demo site", body[:200].decode("utf-8", "replace")) from None
+
+
+def site_error(code: str, message: str) -> RelayError:
+    """The error of a code of the site."""
+    match code:
+        case "content_refused":
+            return ContentRefused(f"The demo site refused the content: {message}")
+        case "account_banned":
+            return AccountBanned(f"The demo site has closed the account: {message}", refused=True)
+        case "not_logged_in" | "guest":
+            return LoginNeeded(f"The demo site does not know the login: {message}", refused=True)
+        case "prompt_too_long":
+            return ContextTooLong(f"The demo site takes no prompt of this length: {message}", refused=True)
+        case "rate_limited":
+            return RateLimited(f"The demo site limits the account: {message}", refused=True)
+        case "conversation_not_found" | "wrong_parent" | "conversation_busy":
+            return ConversationNotFound(f"The demo site cannot continue the conversation: {message}", refused=True)
+        case _:
+            return SiteError(f"The demo site reports an error ({code}): {message}")
+
+
+class DemoReader(Reader[SseEvent]):
+    """The answer stream: one JSON record per event."""
+
+    frames = SseDecoder
+
+    def feed(self, frame: SseEvent) -> Iterable[Event]:
+        """Events of one record."""
+        try:
+            record = RECORD.validate_json(frame.data)
+        except ValidationError:
+            raise SiteChanged("a record of the demo site", frame.data) from None
+        match record:
+            case Start(conversation=conversation, message=message):
+                yield Started(conversation)
+                yield Turned(conversation, message)
+            case Piece(type="text", text=text):
+                yield Text(text)
+            case Piece(text=text):
+                yield Reasoning(text)
+            case Query(query=query):
+                yield Search(query)
+            case Pages(items=items):
+                yield Sources(tuple(Source(page.url, page.title, page.snippet, page.index) for page in items))
+            case Medium(kind=kind, url=url, name=name, mime=mime):
+                yield Media(kind, url, mime=mime, name=name)
+            case End(reason=reason):
+                yield Finished(reason)
+            case Fault(code=code, message=message):
+                raise site_error(code, message)
+            case Ping():
+                pass  # a heartbeat is no progress
