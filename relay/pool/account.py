@@ -29,7 +29,8 @@ from relay.pool.measures import PageEvent
 from relay.pool.pacing import Limits, Pace, backoff_s
 from relay.pool.pages import Pages
 from relay.pool.profiles import Profile
-from relay.pool.store import AccountRow, Store
+from relay.pool.rows import AccountRow
+from relay.pool.store import Store
 from relay.settings import Settings
 from relay.sites.base import Login, LoginState, ModelSpec, Site, SiteConfig
 from relay.sites.registry import site_class

@@ -19,7 +19,8 @@ from loguru import logger
 from relay.chat.conversation import history_key, split
 from relay.chat.request import ChatRequest, Message
 from relay.errors import BadRequest, ConversationNotFound, RateLimited
-from relay.pool.store import ConversationRow, Store, TurnRow
+from relay.pool.rows import ConversationRow, TurnRow
+from relay.pool.store import Store
 
 MAX_TURNS = 50_000
 BUSY_S = 1.0

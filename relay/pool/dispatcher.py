@@ -16,7 +16,7 @@ from functools import partial
 from loguru import logger
 
 from relay.chat.request import ChatRequest
-from relay.errors import BadRequest, BrowserFault, ConversationNotFound, NoAccount, QueueFull, RelayError
+from relay.errors import BadRequest, BrowserFault, NoAccount, QueueFull, RelayError
 from relay.pool.account import Account
 from relay.pool.assign import Decision, Group, Lease, Page, Waiting, assign
 from relay.pool.browsers import Browsers
@@ -33,6 +33,7 @@ from relay.pool.owner import AccountOwner
 from relay.pool.pages import Slot
 from relay.pool.passthrough import SiteTokens
 from relay.pool.profiles import Profile, discover
+from relay.pool.refusals import no_account, why_waiting
 from relay.pool.remote import RemoteLogins
 from relay.pool.sealing import Keyring
 from relay.pool.store import THROW_AWAY, Store
@@ -162,7 +163,7 @@ class Dispatcher:
         able = [account for account in accounts if only in ("", account.name)]
         refusals = [account.refusal(choice.model) for account in able]
         if not able or all(refusals):
-            raise self._no_account(choice.site, refusals, only)
+            raise no_account(choice.site, refusals, only)
         if len(self._queue) >= self.settings.queue.max_waiting:
             raise QueueFull(
                 f"{len(self._queue)} requests are waiting already (RELAY_QUEUE__MAX_WAITING).",
@@ -191,18 +192,6 @@ class Dispatcher:
         return [
             one for one in self.accounts.values() if one.profile.site == site and named in ("", one.profile.account)
         ]
-
-    def _no_account(self, site: str, refusals: Sequence[RelayError | None], only: str = "") -> RelayError:
-        told = [error for error in refusals if error is not None]
-        if not told and only:
-            return ConversationNotFound(f"The conversation's account {only} is gone. Send the whole history instead.")
-        if not told:
-            name = site_class(site).name
-            return NoAccount(
-                f"No account of {name} is set up. Put one under {self.settings.profiles / site}/<account>/."
-            )
-        # The refusal that ends soonest is the most useful one to report.
-        return min(told, key=lambda error: (error.retry_after_s or math.inf, error.code != "login_needed"))
 
     def _expected_wait_s(self, site: str) -> float:
         """When a place may be free: what chats of the site took of late, and how many wait before them."""
@@ -271,18 +260,7 @@ class Dispatcher:
         """Position in the queue, and why the request waits."""
         place = list(self._queue).index(chat.waiting.id) + 1 if chat.waiting.id in self._queue else 0
         able = self._able(chat.waiting.group)
-        now = time.monotonic()
-        if not able:
-            why = "no account may take it now"
-        elif any(account.pages.outdated for account in able):
-            why = "the browser is being replaced"
-        elif all(account.running >= account.limit for account in able):
-            why = f"every place of {chat.site} is taken"
-        elif (paced := min(account.pace.next_at(chat.model, now) for account in able)) > now:
-            why = f"{chat.site} keeps its pace, {math.ceil(paced - now)} s more"
-        else:
-            why = "every page is in use"
-        return f"waiting, position {place}: {why}"
+        return f"waiting, position {place}: {why_waiting(able, chat.site, chat.model, time.monotonic())}"
 
     def _able(self, group: str) -> list[Account]:
         """The accounts that may serve a group of requests."""
@@ -368,7 +346,7 @@ class Dispatcher:
         if error is not None:
             return error
         site, named, model = chat.waiting.group.split("\0")
-        return self._no_account(site, [account.refusal(model) for account in self._accounts_of(site, named)])
+        return no_account(site, [account.refusal(model) for account in self._accounts_of(site, named)])
 
     def _none_lives(self, chat: PooledChat) -> RelayError | None:
         return self.tokens.none_lives(chat.brought) if chat.brought is not None else None

@@ -6,7 +6,7 @@ from relay.chat.conversation import EMPTY, extend
 from relay.chat.request import ChatRequest, Message
 from relay.errors import SiteChanged
 from relay.pool.conversations import Conversations, Known, Match
-from relay.pool.store import ConversationRow, TurnRow
+from relay.pool.rows import ConversationRow, TurnRow
 
 
 class Hold:

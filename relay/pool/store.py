@@ -21,6 +21,7 @@ import aiosqlite
 from loguru import logger
 
 from relay.errors import BadRequest
+from relay.pool.rows import AccountRow, ConversationRow, TurnRow
 
 DAY_S = 86_400.0
 MAX_UNWRITTEN = 10_000
@@ -68,51 +69,6 @@ _UNWRITABLE = (
     UnicodeError, OverflowError,
 )  # fmt: skip
 """Errors of the row itself (a lone surrogate in an id): trying it again would block all that follows."""
-
-
-@dataclass(frozen=True, slots=True)
-class ConversationRow:
-    """A conversation that the relay created on a site, as one of its accounts, for one caller."""
-
-    site: str
-    account: str
-    id: str
-    caller: str
-    agent: str
-    created: float
-    used: float
-    tip: str = ""
-    """History key of its newest turn; empty while a turn is under way, and after one whose end is not known."""
-    doomed: bool = False
-    """Nobody may continue it any more; it is to be deleted on the site."""
-    failures: int = 0
-    retry_at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class TurnRow:
-    """An answer after which the conversation can be continued."""
-
-    site: str
-    account: str
-    conversation: str
-    history: str
-    """Key (`chat.conversation`) of the history up to and with the answer."""
-    parent: str
-    """The site's id of the message that the next turn hangs on; empty where it has none."""
-    answer: str
-    """The `id` that the client got."""
-
-
-@dataclass(frozen=True, slots=True)
-class AccountRow:
-    """The state that an account came to `since` (Unix seconds), and why."""
-
-    state: str
-    why: str
-    since: float
-    reason: str = ""
-    """One of `face.REASONS`."""
 
 
 @dataclass(slots=True)

@@ -28,7 +28,8 @@ from relay.pool.face import OWNER_NEEDED, AccountStatus
 from relay.pool.notices import Notice, Notices, message_of
 from relay.pool.profiles import profile_of
 from relay.pool.receivers import receivers_of
-from relay.pool.store import AccountRow, Store
+from relay.pool.rows import AccountRow
+from relay.pool.store import Store
 from relay.settings import Settings
 from tests.receiver import HttpReceiver, Script
 

@@ -19,7 +19,8 @@ from relay.pool.browsers import Browsers
 from relay.pool.conversations import Conversations
 from relay.pool.leases import Leases
 from relay.pool.passthrough import SiteTokens
-from relay.pool.store import ConversationRow, Store
+from relay.pool.rows import ConversationRow
+from relay.pool.store import Store
 from relay.pool.token_account import TokenAccount, TokenProfile
 from relay.settings import PassthroughSettings, Settings
 from relay.sites.base import SiteConfig

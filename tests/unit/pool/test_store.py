@@ -14,7 +14,8 @@ import pytest
 from loguru import logger
 
 from relay.errors import BadRequest
-from relay.pool.store import DAY_S, MIGRATIONS, AccountRow, ConversationRow, Store, TurnRow
+from relay.pool.rows import AccountRow, ConversationRow, TurnRow
+from relay.pool.store import DAY_S, MIGRATIONS, Store
 
 ROW = ConversationRow("demo", "ann", "c1", "key-1", "", created=10, used=20)
 TURN = TurnRow("demo", "ann", "c1", "ab" * 32, "m1", "chatcmpl-1")
@@ -237,7 +238,8 @@ WRITER = dedent(
     """
     import asyncio, sys
     from pathlib import Path
-    from relay.pool.store import ConversationRow, Store, TurnRow
+    from relay.pool.rows import ConversationRow, TurnRow
+    from relay.pool.store import Store
 
     async def main():
         store = await Store.open(Path(sys.argv[1]))
