@@ -25,6 +25,8 @@ from relay.errors import BrowserFault
 
 STILL_S = 0.3
 """After this long without a change the sharp picture is taken: a QR code must scan."""
+GAP_S = 0.045
+"""Between two pictures: what moves all the time costs a core for each 50 pictures a second."""
 JPEG_QUALITY = 70
 SHARP_KEPT = 4
 """Sharp pictures kept, by the frames they belong to: a blinking cursor goes to and fro between two of them."""
@@ -71,7 +73,7 @@ class Screencast:
         self._frame_listener: Callable[[dict[str, Any]], None] = self._ignore
         self._newest: Shot | None = None
         self._digest = b""
-        self._moved_at = 0.0
+        self._moved_at = self._taken_at = 0.0
         self._sharp = True
         """Whether the newest picture needs no better one."""
         self._sharp_of: OrderedDict[bytes, Shot] = OrderedDict()
@@ -207,9 +209,14 @@ class Screencast:
             tab.session.post("Page.screencastFrameAck", {"sessionId": frame})
 
     def take(self) -> Shot | None:
-        """The newest picture, if it was not taken yet."""
+        """The newest picture, if it was not taken yet, and if the one before was not taken just now."""
+        left_s = self._taken_at + GAP_S - time.monotonic()
+        if self._newest is not None and left_s > 0:
+            asyncio.get_running_loop().call_later(left_s, self.changed.set)
+            return None
         shot, self._newest = self._newest, None
         if shot is not None and self._casting is not None:
+            self._taken_at = time.monotonic()
             self.shots += 1
             frames, self._unacknowledged = self._unacknowledged, []
             self._acknowledge(self._casting, frames)
