@@ -22,6 +22,8 @@ from relay.browser.traffic import Traffic, TrafficTap
 from relay.browser.world import World, WorldName
 from relay.errors import BrowserFault, CutAnswer, RelayError, SiteUnavailable
 
+ERROR_PAGE = "chrome-error:"
+
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -154,7 +156,7 @@ class Tab:
         for world in self._worlds.values():
             world.lost()
         try:
-            await self.page.goto(target, wait_until="domcontentloaded", timeout=timeout_s * 1000)
+            await self._navigate(target, timeout_s)
         except PlaywrightTimeout:
             raise SiteUnavailable(f"{target} did not load within {timeout_s:g} s.") from None
         except PlaywrightError as error:
@@ -163,6 +165,16 @@ class Tab:
                 raise BrowserFault(f"The page died while it opened {target}.") from None
             raise SiteUnavailable(f"{target} could not be opened ({error.message.splitlines()[0][:200]}).") from None
         await self.world().ready()
+
+    async def _navigate(self, target: str, timeout_s: float) -> None:
+        for last in (False, True):
+            try:
+                await self.page.goto(target, wait_until="domcontentloaded", timeout=timeout_s * 1000)
+                return
+            except PlaywrightError as error:
+                # Chromium shows its page for an address that could not be loaded a moment after it has said so.
+                if last or f'interrupted by another navigation to "{ERROR_PAGE}' not in error.message:
+                    raise
 
     def check(self) -> None:
         """Raise what killed the page, if it is dead."""

@@ -21,25 +21,28 @@ from tests.api.test_keys import Clock
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 PASSWORD = "correct horse"
-NOW_S = time.time()
-EVERY_STATE = (
-    AccountStatus("demo", "fresh", "new"),
-    AccountStatus("demo", "default", "ready", label="anna@example.org", tabs=2),
-    AccountStatus("demo", "working", "busy", chats=2, tabs=2),
-    AccountStatus("demo", "limited", "cooling", "HTTP 429", reason="rate_limited", until=NOW_S + 754),
-    AccountStatus("kimi", "down", "cooling", "The site answered HTTP 502.", reason="site_down", until=NOW_S + 30),
-    AccountStatus("kimi", "old", "login_needed", "HTTP 401", reason="expired", since=NOW_S - 7400, label="+86 138"),
-    AccountStatus("kimi", "nobody", "login_needed", "The page shows a guest.", reason="guest", since=NOW_S - 50),
-    AccountStatus("kimi", "asked", "challenged", "A captcha is shown.", reason="challenge", since=NOW_S - 300_000),
-    AccountStatus(
-        "kimi", "closed", "broken", "The site: <b>your account</b> is suspended.", reason="banned", since=NOW_S
-    ),
-    AccountStatus("gradio", "torn", "broken", "state.json is no JSON.", reason="damaged", since=NOW_S - 90),
-    AccountStatus("gradio", "resting", "disabled", "parked by its owner", reason="parked"),
-    AccountStatus("gradio", "off", "disabled", "disabled in account.toml", reason="disabled"),
-    AccountStatus("gradio", "away", "broken", "Another process (pid 12) has it open.", reason="elsewhere"),
-    AccountStatus("gradio", "given", "disabled", "its owner is logging in", reason="lent"),
-)
+
+
+def every_state(now_s: float) -> tuple[AccountStatus, ...]:
+    """An account in each state that there is; `now_s` in Unix seconds."""
+    return (
+        AccountStatus("demo", "fresh", "new"),
+        AccountStatus("demo", "default", "ready", label="anna@example.org", tabs=2),
+        AccountStatus("demo", "working", "busy", chats=2, tabs=2),
+        AccountStatus("demo", "limited", "cooling", "HTTP 429", reason="rate_limited", until=now_s + 754),
+        AccountStatus("kimi", "down", "cooling", "The site answered HTTP 502.", reason="site_down", until=now_s + 30),
+        AccountStatus("kimi", "old", "login_needed", "HTTP 401", reason="expired", since=now_s - 7400, label="+86 138"),
+        AccountStatus("kimi", "nobody", "login_needed", "The page shows a guest.", reason="guest", since=now_s - 50),
+        AccountStatus("kimi", "asked", "challenged", "A captcha is shown.", reason="challenge", since=now_s - 300_000),
+        AccountStatus(
+            "kimi", "closed", "broken", "The site: <b>your account</b> is suspended.", reason="banned", since=now_s
+        ),
+        AccountStatus("gradio", "torn", "broken", "state.json is no JSON.", reason="damaged", since=now_s - 90),
+        AccountStatus("gradio", "resting", "disabled", "parked by its owner", reason="parked"),
+        AccountStatus("gradio", "off", "disabled", "disabled in account.toml", reason="disabled"),
+        AccountStatus("gradio", "away", "broken", "Another process (pid 12) has it open.", reason="elsewhere"),
+        AccountStatus("gradio", "given", "disabled", "its owner is logging in", reason="lent"),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +66,7 @@ async def browser() -> AsyncIterator[Browser]:
 async def pages(served: Served, browser: Browser) -> AsyncIterator[Any]:
     """`await pages(width, height)` in a browser; no page of it may log an error or ask anybody else."""
     served.pool.accounts.clear()
-    served.pool.accounts.update({account.name: account for account in EVERY_STATE})
+    served.pool.accounts.update({account.name: account for account in every_state(time.time())})
     served.pool.owner.calls.clear()
     served.app.state.admin_login = AdminLogin(served.settings)
     wrong: list[str] = []
@@ -137,7 +140,7 @@ async def test_guessing_is_slowed_down(pages: Any, served: Served) -> None:
 async def test_every_state(pages: Any, served: Served) -> None:
     page: Page = await pages()
     await enter(page)
-    for account in EVERY_STATE:
+    for account in tuple(served.pool.accounts.values()):
         shown = card(page, account.name) if account.since is not None else line(page, account.name)
         await expect(shown).to_have_count(1)
         await expect(shown.locator(".state")).to_have_text(account.state.replace("_", " "))

@@ -46,7 +46,10 @@ DOOR = """<!doctype html><html><head><meta charset="utf-8"><title>The door</titl
     if ((await answer.json()).open) await fetch("/door/enter", {method: "POST"});
   });
   const by = id => document.getElementById(id);
-  for (const id of ["name", "code"]) by(id).oninput = () => say(id, by(id).value);
+  for (const id of ["name", "code"]) {
+    by(id).oninput = () => say(id, by(id).value);
+    by(id).onfocus = () => say("focus", id);
+  }
   by("popup").onclick = () => window.open("/door/other", "other", "width=300,height=200");
   addEventListener("message", event => say("popup", event.data));
   by("file").onchange = async () => say("file", (await Promise.all([...by("file").files].map(

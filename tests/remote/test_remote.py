@@ -25,18 +25,25 @@ from tests.remote.viewer import Viewer
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
+async def turn_to(viewer: Viewer, door: Door, field: str) -> None:
+    """Tap on a field, and see the caret come before typing."""
+    did = door.newest.did
+    did.pop("focus", None)
+    await viewer.tap(PLACES[field])
+    await eventually(lambda: did.get("focus") == field)
+    await viewer.keyboard()
+
+
 async def log_in(viewer: Viewer, door: Door) -> None:
     """Everything that the login page asks for."""
     did = door.newest.did
     page = viewer.page
 
-    await viewer.tap(PLACES["name"])
-    await viewer.keyboard()
+    await turn_to(viewer, door, "name")
     await viewer.compose("n", "ni", "ni hao", text=NAME)
     await eventually(lambda: did.get("name") == NAME)
 
-    await viewer.tap(PLACES["code"])
-    await viewer.keyboard()
+    await turn_to(viewer, door, "code")
     await page.evaluate("text => navigator.clipboard.writeText(text)", CODE)
     await page.keyboard.press("Control+V")
     await eventually(lambda: did.get("code") == CODE)
