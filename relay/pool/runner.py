@@ -162,7 +162,7 @@ class Runner:
                 await account.pages.drop(slot)
             elif not isinstance(error, BadRequest | ContentRefused) and slot.tab is not None:
                 slot.tab.fresh = False
-        except (RelayError, CdpError) as failure:
+        except (RelayError, CdpError, PageException) as failure:
             logger.warning("{}: the page is closed after a failed check: {}", account.name, failure)
             await account.pages.drop(slot)
 
