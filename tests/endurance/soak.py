@@ -22,6 +22,9 @@ JUDGED_MIN = 20.0
 MOST_MIB_PER_MIN = 0.5
 LEAVE_SHARE = 0.1
 DEADLINE_S = 420.0
+SETTINGS = {"RELAY_KEEP_CONVERSATIONS_S": "300", "RELAY_KEEPER__DELETE_GAP_S": "0.25"}
+"""What is remembered of conversations grows until the first are deleted: here after five minutes, before those that are
+judged, in place of an hour. And as many are deleted as begin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,7 @@ async def run(ground: Ground, minutes: float, seed: int, told: Told) -> Result:
     """Dialogues with files and thoughts on all sites, a tenth of the requests left by their client."""
     result = Result("soak", f"scripts/endure soak --minutes {minutes:g} --seed {seed}")
     await ground.kimi_repeats(gap_ms=50)
-    with serving(ground.crowded(ACCOUNTS, keys=KEYS), result) as server:
+    with serving(ground.crowded(ACCOUNTS, keys=KEYS, settings=SETTINGS), result) as server:
         crowd = Crowd(
             server.url, KEYS, deadline_s=DEADLINE_S, told=lambda line: None, leave_share=LEAVE_SHARE, seed=seed
         )
@@ -130,6 +133,7 @@ def _judge(result: Result, minutes: float, samples: list[Sample], told: Told) ->
     result.notes.append(
         f"{WIDTH} dialogues at a time of {len(KEYS)} callers over these accounts: "
         f"{', '.join(f'{count} {site}' for site, count in ACCOUNTS.items())}; by fetch. One request in "
-        f"{1 / LEAVE_SHARE:.0f} is left by its client. PSS of the whole process tree every {SAMPLE_S:g} s; the slope "
-        "is the least-squares line's."
+        f"{1 / LEAVE_SHARE:.0f} is left by its client. Conversations are deleted after 300 s (by default an "
+        "hour; what the relay remembers of them grows until then, less than 1 KiB each). PSS of the whole process tree "
+        f"every {SAMPLE_S:g} s; the slope is the least-squares line's."
     )
