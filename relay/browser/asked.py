@@ -11,8 +11,8 @@ from typing import Literal
 
 from loguru import logger
 from playwright.async_api import Dialog, FileChooser
-from playwright.async_api import Error as PlaywrightError
 
+from relay.browser.driver import DRIVER_ERRORS, said
 from relay.browser.tab import Tab
 
 _UNSAFE = re.compile(r"[^\w.,()+=@ -]", re.UNICODE)
@@ -93,8 +93,8 @@ class Asked:
         paths = await asyncio.to_thread(self._write, chosen)
         try:
             await chooser.set_files(paths, timeout=10_000)
-        except PlaywrightError as error:
-            logger.debug("files not taken: {}", error.message.partition("\n")[0])
+        except DRIVER_ERRORS as error:
+            logger.debug("files not taken: {}", said(error))
 
     def _write(self, files: Sequence[tuple[str, bytes]]) -> list[Path]:
         """Into a private folder, which stays until the end: pages read what they were given when they need it."""
@@ -139,8 +139,8 @@ class Asked:
                     await dialog.accept(text if dialog.type == "prompt" else None)
                 else:
                     await dialog.dismiss()
-            except PlaywrightError as error:  # its page went
-                logger.debug("dialog not answered: {}", error.message.partition("\n")[0])
+            except DRIVER_ERRORS as error:  # its page went
+                logger.debug("dialog not answered: {}", said(error))
 
         self._spawn(answer())
 

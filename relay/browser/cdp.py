@@ -19,8 +19,8 @@ from typing import Any
 import websockets
 from loguru import logger
 from playwright.async_api import CDPSession
-from playwright.async_api import Error as PlaywrightError
 
+from relay.browser.driver import DRIVER_ERRORS, said
 from relay.errors import BrowserFault, CutAnswer, RelayError
 
 Params = dict[str, Any]
@@ -153,14 +153,14 @@ class PipeSession(_PipeAdopts):
     async def command(self, method: str, params: Params) -> Params:
         try:
             return dict(await self._session.send(method, params) or {})
-        except PlaywrightError as error:
-            raise dead_or_refused(error.message) from None
+        except DRIVER_ERRORS as error:
+            raise dead_or_refused(str(error)) from None
 
     async def detach(self) -> None:
         try:
             await self._session.detach()
-        except PlaywrightError as error:
-            logger.debug("detach: {}", error.message)
+        except DRIVER_ERRORS as error:
+            logger.debug("detach: {}", said(error))
 
 
 class _Correlated(CdpSession):

@@ -14,10 +14,10 @@ from typing import Any
 
 from loguru import logger
 from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright
-from playwright.async_api import Error as PlaywrightError
 
 from relay.browser.cdp import CdpError, CdpSession, DevToolsSocket, PipeSession
 from relay.browser.display import VirtualDisplay, has_display
+from relay.browser.driver import DRIVER_ERRORS, said
 from relay.browser.executable import find
 from relay.browser.tab import Tab
 from relay.errors import BrowserFault
@@ -88,9 +88,9 @@ class Context:
                 if page in self._undecided:
                     self._undecided.remove(page)
                 return await self.attach(page)
-            except (PlaywrightError, CdpError) as error:
+            except (*DRIVER_ERRORS, CdpError) as error:
                 await self._chromium.check()
-                raise BrowserFault(f"No page could be opened ({str(error).splitlines()[0][:200]}).") from None
+                raise BrowserFault(f"No page could be opened ({said(error)}).") from None
 
     async def _page_behind(self, tab: Tab) -> Page:
         """Playwright opens pages in front only, and a new one takes the keyboard from whoever types."""
@@ -115,9 +115,9 @@ class Context:
         """Changes when a cookie does. Raises BrowserFault."""
         try:
             cookies = await self._context.cookies()
-        except PlaywrightError as error:
+        except DRIVER_ERRORS as error:
             await self._chromium.check()
-            raise BrowserFault(f"The cookies could not be read ({error.message.splitlines()[0][:200]}).") from None
+            raise BrowserFault(f"The cookies could not be read ({said(error)}).") from None
         kept = sorted((one.get("domain"), one.get("path"), one.get("name"), one.get("value")) for one in cookies)
         return hashlib.sha256(repr(kept).encode("utf-8", "backslashreplace")).digest()
 
@@ -125,7 +125,7 @@ class Context:
         """Replace cookies, localStorage and IndexedDB by these, before a page is opened. Raises BrowserFault."""
         try:
             await self._context.set_storage_state(state)  # type: ignore[arg-type]
-        except PlaywrightError:  # what it says may quote the state
+        except DRIVER_ERRORS:  # what it says may quote the state
             await self._chromium.check()
             raise BrowserFault("The login could not be put into the browser.") from None
 
@@ -133,13 +133,13 @@ class Context:
         """Cookies, localStorage and IndexedDB as they are now."""
         try:
             return dict(await self._context.storage_state(indexed_db=True))
-        except PlaywrightError as error:
+        except DRIVER_ERRORS as error:
             await self._chromium.check()
-            raise BrowserFault(f"The account's state could not be read ({error.message.splitlines()[0]}).") from None
+            raise BrowserFault(f"The account's state could not be read ({said(error)}).") from None
 
     async def close(self) -> None:
         """Close the context and its pages."""
-        with suppress(PlaywrightError):
+        with suppress(*DRIVER_ERRORS):
             await self._context.close()
         self.closed = True
 
@@ -187,9 +187,9 @@ class Chromium:
         try:
             self._browser = await (self._connect if self._settings.cdp_url else self._launch)(self._playwright)
             self._pipe = PipeSession(await self._browser.new_browser_cdp_session())
-        except PlaywrightError as error:
+        except DRIVER_ERRORS as error:
             await self.stop()
-            raise BrowserFault(_unstarted(error.message, self._settings.cdp_url)) from None
+            raise BrowserFault(_unstarted(str(error), self._settings.cdp_url)) from None
         except BaseException:
             await self.stop()
             raise
@@ -261,9 +261,9 @@ class Chromium:
             raise BrowserFault("The browser is not running.")
         try:
             made = await self._browser.new_context(storage_state=state, **options)  # type: ignore[arg-type]
-        except PlaywrightError as error:
+        except DRIVER_ERRORS as error:
             await self.check()
-            raise BrowserFault(f"No context could be made ({error.message.splitlines()[0][:200]}).") from None
+            raise BrowserFault(f"No context could be made ({said(error)}).") from None
         return Context(self, made)
 
     async def stop(self) -> None:
@@ -276,7 +276,7 @@ class Chromium:
             if end:
                 try:
                     await asyncio.wait_for(end(), 15)
-                except (PlaywrightError, TimeoutError) as error:
+                except (*DRIVER_ERRORS, TimeoutError) as error:
                     logger.debug("while stopping the browser: {}", error)
         if self._display is not None:
             await self._display.stop()

@@ -10,9 +10,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from playwright.async_api import Error as PlaywrightError
-
 from relay.browser.answer import Answer
+from relay.browser.driver import DRIVER_ERRORS
 from relay.browser.markdown import MarkdownStream
 from relay.browser.tab import Tab
 from relay.chat.events import Event, Finished, Reasoning, Text
@@ -91,7 +90,7 @@ class Screen:
     async def picture(self) -> bytes:
         """What the page shows, as a PNG with secrets masked; empty where it cannot be had."""
         page = self._tab.page
-        with suppress(PlaywrightError):
+        with suppress(*DRIVER_ERRORS):
             return await page.screenshot(mask=[page.locator(MASKED)], timeout=5000, animations="disabled")
         return b""
 

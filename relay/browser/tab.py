@@ -11,13 +11,13 @@ from typing import Any, Literal
 from urllib.parse import urljoin
 
 from loguru import logger
-from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page
 from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from relay.browser import fetch as in_page
 from relay.browser.answer import Answer
 from relay.browser.cdp import CdpError, CdpSession, dead_or_refused
+from relay.browser.driver import DRIVER_ERRORS, said
 from relay.browser.traffic import Traffic, TrafficTap
 from relay.browser.world import World, WorldName
 from relay.errors import BrowserFault, CutAnswer, RelayError, SiteUnavailable
@@ -159,11 +159,11 @@ class Tab:
             await self._navigate(target, timeout_s)
         except PlaywrightTimeout:
             raise SiteUnavailable(f"{target} did not load within {timeout_s:g} s.") from None
-        except PlaywrightError as error:
+        except DRIVER_ERRORS as error:
             self.check()
-            if isinstance(dead_or_refused(error.message), BrowserFault):
+            if isinstance(dead_or_refused(str(error)), BrowserFault):
                 raise BrowserFault(f"The page died while it opened {target}.") from None
-            raise SiteUnavailable(f"{target} could not be opened ({error.message.splitlines()[0][:200]}).") from None
+            raise SiteUnavailable(f"{target} could not be opened ({said(error)}).") from None
         await self.world().ready()
 
     async def _navigate(self, target: str, timeout_s: float) -> None:
@@ -171,9 +171,9 @@ class Tab:
             try:
                 await self.page.goto(target, wait_until="domcontentloaded", timeout=timeout_s * 1000)
                 return
-            except PlaywrightError as error:
+            except DRIVER_ERRORS as error:
                 # Chromium shows its page for an address that could not be loaded a moment after it has said so.
-                if last or f'interrupted by another navigation to "{ERROR_PAGE}' not in error.message:
+                if last or f'interrupted by another navigation to "{ERROR_PAGE}' not in str(error):
                     raise
 
     def check(self) -> None:
@@ -270,7 +270,7 @@ class Tab:
         self.fail(BrowserFault("The page was closed."))
         try:
             await asyncio.wait_for(self.page.close(), 10)
-        except (PlaywrightError, TimeoutError) as error:
+        except (*DRIVER_ERRORS, TimeoutError) as error:
             logger.debug("page not closed cleanly: {}", error)
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Coroutine
 
 from loguru import logger
 from playwright.async_api import Dialog, Page
-from playwright.async_api import Error as PlaywrightError
 
 from relay.browser.cdp import GONE, CdpError
 from relay.browser.chromium import Context
+from relay.browser.driver import DRIVER_ERRORS
 from relay.browser.tab import Tab
 from relay.errors import BrowserFault, RelayError
 
@@ -77,7 +77,7 @@ class Windows:
             tab = await self._context.attach(page)
             found.append(tab)
             await self._add(tab)
-        except (PlaywrightError, CdpError, RelayError) as error:
+        except (*DRIVER_ERRORS, CdpError, RelayError) as error:
             logger.debug("a window went before it was taken in: {}", str(error).partition("\n")[0][:200])
 
     async def _add(self, tab: Tab) -> None:

@@ -11,9 +11,9 @@ from enum import Enum
 
 from loguru import logger
 
-from relay.browser.tab import Tab
 from relay.errors import (
     AccountBanned,
+    BrowserFault,
     ChallengeNeeded,
     LoginNeeded,
     NoAccount,
@@ -27,7 +27,7 @@ from relay.pool.face import OWNER_NEEDED, AccountStatus
 from relay.pool.locks import AccountLock
 from relay.pool.measures import PageEvent
 from relay.pool.pacing import Limits, Pace, backoff_s
-from relay.pool.pages import Pages
+from relay.pool.pages import Pages, Slot
 from relay.pool.profiles import Profile
 from relay.pool.rows import AccountRow
 from relay.pool.store import Store
@@ -302,14 +302,20 @@ class Account:
             self.pages.forget_login()
             self.unpark()
 
-    async def check(self, tab: Tab) -> Login:
-        """Ask the site about the login and take the state that follows. Raises what kept the site from telling."""
+    async def check(self, slot: Slot) -> Login:
+        """Ask the site about the login, on an open page, and take the state that follows.
+
+        Of a page that was opened with an earlier login it tells nothing. Raises what kept the site from telling.
+        """
+        if slot.tab is None:
+            raise BrowserFault("The page was closed before the site could be asked about the login.")
         try:
-            login = await self.site.probe(tab)
+            login = await self.site.probe(slot.tab)
         except SiteUnavailable as error:
             self.missed_site(error)
             raise
-        self.take(login)
+        if slot.login == self.pages.login:
+            self.take(login)
         return login
 
     def take(self, login: Login) -> None:

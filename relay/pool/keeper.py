@@ -91,7 +91,7 @@ class Keeper:
                     return
                 keep = keep or slot.tab is not None
                 tab = await account.pages.tab(slot, cached=keep)
-                login = await account.check(tab)
+                login = await account.check(slot)
                 account.models = tuple(await account.site.catalogue(tab))
                 logger.info("{}: login {} {}", account.name, login.state.value, login.label)
                 if not keep:

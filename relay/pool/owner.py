@@ -190,7 +190,7 @@ class AccountOwner:
             try:
                 async with asyncio.timeout(CHECK_S), self._roster.leases.borrow(account, slot):
                     tab = await account.pages.tab(slot, cached=bool(idle))
-                    await account.check(tab)
+                    await account.check(slot)
                     account.models = tuple(await account.site.catalogue(tab))
             except TimeoutError:
                 raise BrowserFault(f"{account.name} could not be checked within {CHECK_S:g} s.") from None

@@ -31,6 +31,8 @@ class Slot:
     context: Context | None = None
     """The tab's: after a new login there is another, and the old tab serves no more."""
     idle: bool = False
+    login: int = 0
+    """The number of the login that the tab was opened with (`Pages.login`)."""
     opened_at: float = 0.0
     used_at: float = 0.0
     uses: int = 0
@@ -58,6 +60,8 @@ class Pages:
         self.slots: dict[str, Slot] = {}
         """Every page that is open, being opened or being closed by us."""
         self.stamp = profile.stamp()
+        self.login = 0
+        """Counts the logins that somebody wrote."""
         self._options = dict(options)
         self._on_damaged = on_damaged
         self._on_page = on_page
@@ -89,6 +93,7 @@ class Pages:
     def forget_login(self) -> None:
         """Someone wrote a new state file: the next page opens in a context made from it."""
         self.stamp = self.profile.stamp()
+        self.login += 1
         self._context = None
 
     def add(self) -> Slot:
@@ -139,6 +144,7 @@ class Pages:
         if slot.tab is not None and slot.tab.fault is None and slot.context is self._context:
             return slot.tab
         await self._close(slot)
+        slot.login = self.login
         slot.context = await self.context()
         tab = slot.tab = await slot.context.tab()
         self._on_page("opened", self.site.id)

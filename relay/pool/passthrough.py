@@ -190,8 +190,8 @@ class SiteTokens:
                 idle = account.pages.idle
                 slot = idle[0] if idle else account.pages.add()
                 async with self._ground.leases.borrow(account, slot):
-                    tab = await account.pages.tab(slot, cached=bool(idle))
-                    login = await account.check(tab)
+                    await account.pages.tab(slot, cached=bool(idle))
+                    login = await account.check(slot)
                     if not idle:
                         await account.pages.save()
                         await account.pages.drop(slot)

@@ -157,7 +157,7 @@ class Runner:
             account.missed_site(error)
         try:
             if isinstance(error, LoginNeeded | ChallengeNeeded) and slot.tab is not None:
-                await account.check(slot.tab)
+                await account.check(slot)
             elif isinstance(error, BrowserFault | ClockRanOut | SiteChanged):
                 await account.pages.drop(slot)
             elif not isinstance(error, BadRequest | ContentRefused) and slot.tab is not None:
