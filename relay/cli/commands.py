@@ -249,8 +249,9 @@ def doctor(
         Path | None,
         typer.Option("--report", dir_okay=False, help="Write a Markdown report, with its picture beside it."),
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Try step by step whether sites still are as relay knows them, on real accounts. It sends small chats."""
     from relay.cli.doctor import run_doctor
 
-    raise typer.Exit(run_doctor(site, account, report))
+    raise typer.Exit(run_doctor(site, account, report, as_json=as_json))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from relay import log
 from relay.cli.borrow import borrowed
-from relay.cli.console import complain, state
+from relay.cli.console import complain, say, state
 from relay.cli.server import ServerClient
 from relay.errors import BadRequest, NoAccount
 from relay.pool.doctor import Step, choose, doctor, first_difference, render
@@ -18,7 +21,7 @@ from relay.settings import Settings
 from relay.sites.registry import SITES, site_class
 
 
-def run_doctor(site: str | None, account: str | None, report: Path | None) -> int:
+def run_doctor(site: str | None, account: str | None, report: Path | None, *, as_json: bool = False) -> int:
     """Examine one site, or each that has an account; the exit status. Raises RelayError where it cannot begin."""
     settings = Settings()
     log.configure("DEBUG" if state.debug else "WARNING", debug=state.debug)
@@ -32,25 +35,36 @@ def run_doctor(site: str | None, account: str | None, report: Path | None) -> in
         raise NoAccount("No account is set up: `relay login SITE`.")
     chosen = [choose(profiles, one) for one in sites]
     server = ServerClient.find(settings)
-    texts, failed = [], False
+    texts, found, failed = [], [], False
     for profile in chosen:
-        print(f"{profile.site}/{profile.account}", flush=True)
+        name = f"{profile.site}/{profile.account}"
+        tell = say if as_json else _print
+        tell(name)
         with borrowed(profile, server):
-            steps = asyncio.run(_examine(profile, settings))
+            steps = asyncio.run(_examine(profile, settings, tell))
+        found.append({"name": name, "steps": [_plain(step) for step in steps]})
         failed = failed or first_difference(steps) is not None
         texts.append(_conclude(profile, settings, steps, report))
     if report is not None:
         write_private(report, "\n".join(texts))
-        print(f"report: {report}")
+        tell(f"report: {report}")
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False, indent=2))
     return 1 if failed else 0
 
 
-async def _examine(profile: Profile, settings: Settings) -> list[Step]:
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
+def _plain(step: Step) -> dict[str, Any]:
+    return {"name": step.name, "ok": step.ok, "detail": step.detail, "took_ms": step.took_ms}
+
+
+async def _examine(profile: Profile, settings: Settings, tell: Callable[[str], None]) -> list[Step]:
     steps = []
     async for step in doctor(profile, settings):
-        print(
-            f"  {'ok     ' if step.ok else 'DIFFERS'} {step.name:<20} {step.took_ms:>6} ms  {step.detail}", flush=True
-        )
+        tell(f"  {'ok     ' if step.ok else 'DIFFERS'} {step.name:<20} {step.took_ms:>6} ms  {step.detail}")
         steps.append(step)
     return steps
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -18,6 +19,7 @@ import psutil
 
 START_S = 60
 STOP_S = 20
+SECRET_CHARS = 32
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -126,6 +128,7 @@ class RelayServer:
         self.home = home
         self.url = ""
         self._settings = settings
+        self._secrets: set[str] = set()
         self._process: Process | None = None
 
     def __repr__(self) -> str:
@@ -151,6 +154,7 @@ class RelayServer:
 
     def start(self, *, ready: bool = True) -> Self:
         """Until it listens and has checked its accounts; `ready`: it has one that may take a chat."""
+        self._note_secrets()
         env = environment({"RELAY_HOME": str(self.home), "RELAY_LOG_LEVEL": "DEBUG", **self._settings})
         command = [sys.executable, "-m", "relay", *self._options, "serve", "--port", "0"]
         self._process = Process(command, cwd=self.home, env=env)
@@ -171,9 +175,23 @@ class RelayServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         status = self.process.end()
+        self._note_secrets()
         if kind is None:
+            assert [secret[:6] for secret in self._secrets if secret in self.log] == [], "a login in the log"
             assert status == 0, self.log[-4000:]
             assert "Traceback" not in self.log, self.log[-8000:]
+
+    def _note_secrets(self) -> None:
+        """What logs its accounts in, as it is now: no server's log may ever hold it."""
+        for file in (self.home / "browser_profiles").glob("*/*/state.json"):
+            try:
+                state = json.loads(file.read_text("utf-8"))
+            except ValueError:  # a test has damaged it
+                continue
+            kept = list(state.get("cookies", []))
+            for origin in state.get("origins", []):
+                kept += origin.get("localStorage", [])
+            self._secrets |= {item["value"] for item in kept if len(item["value"]) >= SECRET_CHARS}
 
     def browser(self) -> psutil.Process:
         """The browser's main process."""

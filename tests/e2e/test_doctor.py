@@ -103,10 +103,13 @@ def test_the_command(world: World, tmp_path: Path) -> None:
     overlay.write_text('[roles]\nnew_chat = ["button#gone"]\n')
     env = environment({"RELAY_HOME": str(tmp_path)})
     report = tmp_path / "report.md"
-    command = [sys.executable, "-m", "relay", "doctor", "demo", "--report", str(report)]
+    command = [sys.executable, "-m", "relay", "doctor", "demo", "--report", str(report), "--json"]
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100)
     assert done.returncode == 1, done.stdout + done.stderr
-    assert "DIFFERS role new_chat" in done.stdout
+    assert "DIFFERS role new_chat" in done.stderr
+    [examined] = json.loads(done.stdout)
+    assert examined["name"] == "demo/demo"
+    assert [step["name"] for step in examined["steps"] if not step["ok"]][0] == "role new_chat"
     assert "the first step that differs is 'role new_chat'" in done.stderr
     said = report.read_text("utf-8")
     assert "**The first that differs: role new_chat.**" in said
