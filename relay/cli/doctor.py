@@ -82,5 +82,5 @@ def _conclude(profile: Profile, settings: Settings, steps: list[Step], report: P
         private_folder(folder)
     file = folder / f"doctor-{profile.site}-{first.name.replace(' ', '-').replace(':', '-')}.png"
     write_private(file, first.picture)
-    print(f"  what the page showed: {file}")
+    say(f"  what the page showed: {file}")
     return render(profile, settings, steps, [file.name])

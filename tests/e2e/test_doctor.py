@@ -109,7 +109,7 @@ def test_the_command(world: World, tmp_path: Path) -> None:
     assert "DIFFERS role new_chat" in done.stderr
     [examined] = json.loads(done.stdout)
     assert examined["name"] == "demo/demo"
-    assert [step["name"] for step in examined["steps"] if not step["ok"]][0] == "role new_chat"
+    assert next(step["name"] for step in examined["steps"] if not step["ok"]) == "role new_chat"
     assert "the first step that differs is 'role new_chat'" in done.stderr
     said = report.read_text("utf-8")
     assert "**The first that differs: role new_chat.**" in said
