@@ -38,6 +38,7 @@ class Browsers:
                 return browser
             if browser is not None:
                 logger.warning("the browser has died; starting another")
+                del self._running[settings.mode]  # first: nobody is to find one that is being ended
                 await self._end(browser)
             if browser is not None or self._retired:
                 self._on_restart()
