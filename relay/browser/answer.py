@@ -122,12 +122,12 @@ def status_error(status: int, headers: Mapping[str, str], body: str, *, sends_pr
         )
         error.renewable = status == 401
         return error
+    after = headers.get("retry-after", "")
+    seconds = float(after) if after.replace(".", "", 1).isdigit() else None
     if status == 429:
-        after = headers.get("retry-after", "")
-        seconds = float(after) if after.replace(".", "", 1).isdigit() else None
         return RateLimited(
             f"The site limits this account (HTTP 429).{said}", retry_after_s=seconds, refused=sends_prompt
         )
     if status >= 500:
-        return SiteUnavailable(f"The site answered HTTP {status}.{said}")
+        return SiteUnavailable(f"The site answered HTTP {status}.{said}", retry_after_s=seconds)
     return SiteChanged("HTTP 200", f"HTTP {status}.{said}")

@@ -6,7 +6,7 @@
 | `guest` | `GET /api/me` says `guest: true`; the rest is 403 `guest` |
 | `challenge` | 403, a page that asks whether it is a person |
 | `banned` | 403 `account_banned` |
-| `down` | 503 |
+| `down` | 503 with `Retry-After` |
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from starlette.responses import HTMLResponse, Response
 
 from relay.demo.http import ApiError
 
+REPAIR_S = 60
 Fate = Literal["", "expired", "guest", "challenge", "banned", "down"]
 
 _CHALLENGE = """<!doctype html>
@@ -71,4 +72,4 @@ class Fates:
             case "banned":
                 raise ApiError(403, "account_banned", "This account was closed. Write to our support.")
             case "down":
-                raise ApiError(503, "unavailable", "We are being repaired.")
+                raise ApiError(503, "unavailable", "We are being repaired.", {"retry-after": str(REPAIR_S)})

@@ -220,7 +220,7 @@ async def _come_back(relay: RelayServer, site: str, receiver: HttpReceiver, deat
         await fate(site, user, "")
         if death.state in ("login_needed", "challenged"):
             accounts.demo(relay.home, site, SECRET, user, user=user)
-        elif death.fate == "banned":
+        elif death.fate in ("banned", "down"):  # the latter would come back by itself, a minute later
             resumed = await cli(relay, "accounts", "resume", f"demo/{user}")
             assert (resumed.returncode, resumed.stdout) == (0, f"demo/{user}: ready\n")
     async with httpx.AsyncClient(base_url=relay.url, trust_env=False, timeout=60) as client:

@@ -14,6 +14,7 @@ from relay.demo import session_cookie
 from tests.e2e import accounts
 from tests.e2e.client import ask
 from tests.e2e.relay_server import environment
+from tests.e2e.test_pool import account_status
 from tests.e2e.world import World
 from tests.receiver import HttpReceiver
 
@@ -37,9 +38,12 @@ async def test_a_login_that_dies_is_told_once_and_damaged_files_by_each_process(
             await asyncio.to_thread(receiver.await_requests, 1)
             async with httpx.AsyncClient(base_url=world.demo.address, cookies={name: cookie}, trust_env=False) as site:
                 (await site.post("/api/logout")).raise_for_status()
-            # At once, so each account has one: that of the dead login goes on to the other account.
-            for chat in await asyncio.gather(*(ask(relay, "demo/slow", PROMPT) for _ in range(2))):
-                assert chat.finish == "stop"
+            # At once, so that each account has one, and again where they came apart; that of the dead login goes on to
+            # the other account.
+            async with asyncio.timeout(60):
+                while (await account_status(relay, "demo/dies"))["state"] != "login_needed":
+                    for chat in await asyncio.gather(*(ask(relay, "demo/slow", PROMPT) for _ in range(2))):
+                        assert chat.finish == "stop"
             await asyncio.to_thread(receiver.await_requests, 2)
         logs = server.log
         with server:  # the dead login is what it knew: no news
