@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -230,9 +230,15 @@ async def _address(tab: Tab) -> str:
 
 
 async def _stop(screen: Screen) -> None:
-    """Press stop on a page whose answer nobody wants any more, even while we are being cancelled."""
-    task = asyncio.get_running_loop().create_task(screen.stop())
+    """Press stop on a page whose answer nobody wants any more."""
+    await finish(screen.stop(), 3, "stop was not pressed")
+
+
+async def finish(work: Coroutine[Any, Any, object], within_s: float, failed: str) -> None:
+    """Let a last call through, even while we are being cancelled; `failed` says what it means where it fails."""
+    task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may be left to be told
     try:
-        await asyncio.wait_for(asyncio.shield(task), 3)
+        await asyncio.wait_for(asyncio.shield(task), within_s)
     except (RelayError, TimeoutError) as error:
-        logger.debug("stop was not pressed: {}", error)
+        logger.debug("{}: {}", failed, error)

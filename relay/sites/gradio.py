@@ -12,12 +12,10 @@ import asyncio
 import json
 import secrets
 import string
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 from urllib.parse import urlencode
-
-from loguru import logger
 
 from relay.browser.chromium import Context
 from relay.browser.fetch import FormPart
@@ -25,8 +23,9 @@ from relay.browser.screen import Candidate, Screen
 from relay.browser.tab import Response, Tab
 from relay.chat.events import Event, Finished
 from relay.chat.request import Attachment, FileRef, Turn
-from relay.errors import BadRequest, LoginNeeded, RelayError, SiteChanged, TooLarge
+from relay.errors import BadRequest, LoginNeeded, SiteChanged, TooLarge
 from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, ScreenRecipe, Site
+from relay.sites.drivers import finish
 from relay.sites.gradio_answer import AnswerView, count
 from relay.sites.gradio_app import App, Dependency, Plan, base_address, update
 from relay.sites.gradio_stream import CallReader, QueueReader, refuse
@@ -253,7 +252,8 @@ class Gradio(Site):
                 await answer.read()
         except (GeneratorExit, asyncio.CancelledError):
             body = {"event_id": event, "session_hash": session, "fn_index": step.id}
-            await _finish(tab.fetch("POST", self._api(app, "cancel"), headers=JSON, body=json.dumps(body)))
+            call = tab.fetch("POST", self._api(app, "cancel"), headers=JSON, body=json.dumps(body))
+            await finish(call, CANCEL_S, "the app was not told to stop")
             raise
 
     def _api(self, app: App, path: str) -> str:
@@ -295,12 +295,3 @@ def _json(reply: Response) -> Any:
         return json.loads(reply.body)
     except ValueError:
         raise SiteChanged("JSON", f"{reply.text[:200]!r} at {reply.url}", refused=True) from None
-
-
-async def _finish(call: Coroutine[Any, Any, Response]) -> None:
-    """Let a last call through, even while we are being cancelled."""
-    task = asyncio.get_running_loop().create_task(call)
-    try:
-        await asyncio.wait_for(asyncio.shield(task), CANCEL_S)
-    except (RelayError, TimeoutError) as error:
-        logger.debug("the app was not told to stop: {}", error)

@@ -171,27 +171,24 @@ async def run(ground: Ground, rounds: int, faults: list[str], seed: int, told: T
     }
     with serving(ground.crowded(ACCOUNTS, limit=LIMIT, keys=KEYS, settings=settings), result) as server:
         census = Census(server)
-        async with Caller(server.url, KEYS[0], deadline_s=DEADLINE_S) as asking:
-            health = Healing(ground, server, asking)
-            took_s, missing = await health.everyone()
-            told(f"every account answers after {took_s:.1f} s {sorted(missing) or ''}")
-            before = await _at_rest(census, asking)
-            told(f"before: {before.line()}")
-            injector = Injector(ground, server, census, dice)
-            crowd = Crowd(
-                server.url, KEYS, deadline_s=DEADLINE_S, told=told, leave_share=LEAVE_SHARE, leave_within_s=2, seed=seed
-            )
-            load = asyncio.create_task(crowd.run(planned(seed, len(KEYS), list(ACCOUNTS)), width=WIDTH))
-            try:
-                await _faults(injector, load, rounds, faults, dice, told)
-                crowd.stop()
-                healed_s, missing = await health.everyone()
-            finally:
-                crowd.stop()
-                tally = await load
-            told(f"healed after {healed_s:.1f} s {sorted(missing) or ''}; {tally.line()}")
-            after = await _at_rest(census, asking)
-            status = await asking.health()
+        took_s, missing = await _everyone(ground, server)
+        told(f"every account answers after {took_s:.1f} s {sorted(missing) or ''}")
+        before, _ = await _at_rest(server, census)
+        told(f"before: {before.line()}")
+        injector = Injector(ground, server, census, dice)
+        crowd = Crowd(
+            server.url, KEYS, deadline_s=DEADLINE_S, told=told, leave_share=LEAVE_SHARE, leave_within_s=2, seed=seed
+        )
+        load = asyncio.create_task(crowd.run(planned(seed, len(KEYS), list(ACCOUNTS)), width=WIDTH))
+        try:
+            await _faults(injector, load, rounds, faults, dice, told)
+            crowd.stop()
+            healed_s, missing = await _everyone(ground, server)
+        finally:
+            crowd.stop()
+            tally = await load
+        told(f"healed after {healed_s:.1f} s {sorted(missing) or ''}; {tally.line()}")
+        after, status = await _at_rest(server, census)
         told(f"after: {after.line()}")
         orphans = [f"{one}: {' '.join(one.cmdline())[:200]}" for one in census.orphans()]
         deliveries = await ground.deliveries(server, ACCOUNTS)
@@ -256,13 +253,21 @@ def _odd(account: dict[str, object]) -> bool:
     return account["state"] not in ("ready", "busy") or bool(account["chats"])
 
 
-async def _at_rest(census: Census, asking: Caller) -> Footprint:
-    """What the tree takes once nothing runs any more. The server does not tell, it must be asked."""
-    async with asyncio.timeout(GIVEN_UP_S):
-        while (status := await asking.health())["running"] or status["waiting"]:  # noqa: ASYNC110
-            await asyncio.sleep(LOOK_S)
-    await census.rest()
-    return census.footprint(sum(account["tabs"] for account in (await asking.health())["accounts"]))
+async def _everyone(ground: Ground, server: RelayServer) -> tuple[float, set[str]]:
+    """`Healing.everyone`, by a client of its own: none of its connections is there afterwards."""
+    async with Caller(server.url, KEYS[0], deadline_s=DEADLINE_S) as asking:
+        return await Healing(ground, server, asking).everyone()
+
+
+async def _at_rest(server: RelayServer, census: Census) -> tuple[Footprint, dict[str, object]]:
+    """What the tree takes once nothing runs any more, and `/health`. The server does not tell, it must be asked."""
+    async with Caller(server.url, KEYS[0], deadline_s=DEADLINE_S) as asking:
+        async with asyncio.timeout(GIVEN_UP_S):
+            while (status := await asking.health())["running"] or status["waiting"]:  # noqa: ASYNC110
+                await asyncio.sleep(LOOK_S)
+        await census.rest()
+        status = await asking.health()
+        return census.footprint(sum(account["tabs"] for account in status["accounts"])), status
 
 
 class Healing:
