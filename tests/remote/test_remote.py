@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from pathlib import Path
@@ -26,11 +27,19 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def turn_to(viewer: Viewer, door: Door, field: str) -> None:
-    """Tap on a field, and see the caret come before typing."""
+    """Tap on a field until the caret is there, as a person does where the page was still changing its size."""
     did = door.newest.did
     did.pop("focus", None)
-    await viewer.tap(PLACES[field])
-    await eventually(lambda: did.get("focus") == field)
+
+    async def tapped() -> bool:
+        await viewer.tap(PLACES[field])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3):
+                while did.get("focus") != field:  # noqa: ASYNC110  (the page tells its server, not us)
+                    await asyncio.sleep(0.03)
+        return did.get("focus") == field
+
+    await eventually(tapped, timeout_s=40)
     await viewer.keyboard()
 
 
