@@ -157,7 +157,7 @@ class TestAnswers:
                 with pytest.raises(error, match="not today") as caught:
                     await answer.raise_for_status()
             assert caught.value.refused == (status != 503)
-            assert caught.value.retry_after_s == (7 if status == 429 else None)
+            assert caught.value.retry_after_s == (7 if status in (429, 503) else None)
 
     async def test_slow_head(self, tab: Tab, nasty: Nasty) -> None:
         head = asyncio.Event()
