@@ -12,9 +12,9 @@ from relay.pool.rows import ConversationRow, TurnRow
 class Hold:
     """From `submit` to the end of the chat; the matched conversation is nobody else's meanwhile.
 
-    `sending` (`refused`, `sending`)... `started`, `turned`, `finished` by the runner, `answered` by whoever knows what
-    the client got, and always `free` at the end. A chat that was sent and is freed without `finished` was abandoned:
-    what nobody can continue then is due for deletion at once.
+    `sending` and `written` (`refused`, and again)... `started`, `turned`, `finished` by the runner, `answered` by
+    whoever knows what the client got, and always `free` at the end. A chat that was sent and is freed without
+    `finished` was abandoned: what nobody can continue then is due for deletion at once.
     """
 
     def __init__(self, conversations: Conversations, request: ChatRequest, site: str, match: Match | None) -> None:
@@ -47,6 +47,11 @@ class Hold:
         if self.match is not None and self._current is not None:
             self._tip = self._current.row.tip or self._tip
             self._all.change(self._current, tip="", used=self._all.clock())
+
+    async def written(self) -> None:
+        """Wait until the disk knows what `sending` said: killed now, the relay would else go on from the old turn."""
+        if self.match is not None:
+            await self._all.store.flush()
 
     def refused(self) -> None:
         """The site provably did not accept the prompt: the conversation is as it was."""

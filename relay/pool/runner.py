@@ -122,6 +122,7 @@ class Runner:
         clocks = self._settings.clocks_for(account.site.id, account.site.clocks)
         tab.sent_at = None
         chat.hold.sending(account.profile.account)
+        await chat.hold.written()
         try:
             async with aclosing(clocked(run(account.site, driver, tab, turn), clocks)) as events:
                 async for event in events:

@@ -1,8 +1,9 @@
 """The pool's memory on disk, `relay.db`: SQLite in WAL mode, written behind.
 
-Nothing waits for the disk: the `save`, `add`, `put` and `drop` methods queue a change, and one task writes the changes
-in their order, each whole or not at all. What cannot be written now (a full disk) is kept and tried again with the next
-change. Times are wall-clock Unix seconds, since they must mean something after a restart.
+The `save`, `add`, `put` and `drop` methods queue a change, and one task writes the changes in their order, each whole
+or not at all. Nothing waits for the disk but a prompt that continues a conversation (`flush`). What cannot be written
+now (a full disk) is kept and tried again with the next change. Times are wall-clock Unix seconds, since they must mean
+something after a restart.
 """
 
 from __future__ import annotations

@@ -135,6 +135,20 @@ def test_two_equal_conversations_serve_two_chats_at_once(talks: Conversations) -
     assert match.conversation_id == "c2", "a chat that was never sent leaves the conversation as it was"
 
 
+async def test_a_prompt_on_its_way_is_known_after_a_kill(talks: Conversations, clock: Clock, tmp_path: Path) -> None:
+    chat(talks, asked(user("hi")), "Hello!")
+    await talks.store.flush()
+    again = asked(*HI, user("and?"))
+    await begin(talks, again).written()
+    for file in tmp_path.glob("relay.db*"):  # what a kill would leave
+        (tmp_path / f"killed-{file.name}").write_bytes(file.read_bytes())
+    killed = await Store.open(tmp_path / "killed-relay.db", clock)
+    try:
+        assert find(Conversations(killed, "auto", KEEP_S, clock), again) is None, "the site may stand elsewhere now"
+    finally:
+        await killed.close()
+
+
 async def test_everything_survives_a_restart(talks: Conversations, clock: Clock, tmp_path: Path) -> None:
     chat(talks, asked(user("hi"), answer_id="chatcmpl-1"), "Hello!")
     abandoned = begin(talks, asked(user("gone")))
