@@ -74,10 +74,11 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A native tool call of the site. `arguments` is JSON text."""
+    """A call of a tool. `arguments` is the JSON text of an object; `id` is the relay's, empty until it is given one."""
 
     name: str
     arguments: str
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from relay.chat.events import ToolCall
+from relay.chat.tools import AnswerForm, ToolUse
+
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -36,9 +39,15 @@ class Message:
     text: str
     attachments: tuple[Attachment, ...] = ()
     name: str = ""
+    """Of a tool's result: the tool's."""
+    calls: tuple[ToolCall, ...] = ()
+    """What an assistant's message called."""
+    call_id: str = ""
+    """Of a tool's result: the call that it answers."""
 
     def __repr__(self) -> str:
-        return f"<Message {self.role} {len(self.text)} characters, {len(self.attachments)} attachments>"
+        calls = f", {len(self.calls)} calls" if self.calls else ""
+        return f"<Message {self.role} {len(self.text)} characters, {len(self.attachments)} attachments{calls}>"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +84,10 @@ class ChatRequest:
     """What the answer's `id` will be."""
     tokens: tuple[str, ...] = field(default=(), repr=False)
     """Site tokens that the caller brought: they are used, and none of the owner's accounts."""
+    tools: ToolUse | None = None
+    """Tools that the model may call; None where neither tools nor earlier calls are in the request."""
+    form: AnswerForm | None = None
+    """What the answer's text must be; None = anything."""
 
 
 @dataclass(frozen=True, slots=True)
