@@ -24,6 +24,7 @@
     ├── SiteUnavailable       502 site_unavailable
     │   ├── SiteError         502 site_error (the site itself reported a failure)
     │   └── CutAnswer         502 answer_cut
+    ├── ToolCallFailed        502 tool_call_failed
     ├── SiteChanged           502 site_changed
     │   └── BadFrame          502 site_changed (bytes that are not the framing they should be)
     ├── BrowserFault          502 browser_fault
@@ -205,6 +206,12 @@ class CutAnswer(SiteUnavailable):
     """The answer ended without its end mark."""
 
     code = "answer_cut"
+
+
+class ToolCallFailed(RelayError):
+    """The site's model did not answer in the form that was required, not even when it was asked again."""
+
+    status, type, code = 502, "server_error", "tool_call_failed"
 
 
 class SiteChanged(RelayError):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import re
+import secrets
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 from urllib.parse import quote
 
@@ -119,7 +120,7 @@ class Composer:
             case Media():
                 self._media(event)
             case ToolCall():
-                self.tool_calls.append(event)
+                self.tool_calls.append(event if event.id else replace(event, id=f"call_{secrets.token_hex(12)}"))
             case Started(conversation) | Turned(conversation):
                 self.conversation = conversation
             case Retracted(reason):

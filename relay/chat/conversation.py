@@ -6,11 +6,13 @@ follows from the shorter one's (`extend`), and all prefixes cost one pass.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import re
 from collections.abc import Iterable, Sequence
 
-from relay.chat.request import Message
+from relay.chat.request import ChatRequest, Message
 
 EMPTY = ""
 """The key of no history."""
@@ -29,6 +31,15 @@ def normal(message: Message) -> str:
     return text.strip()
 
 
+def base(request: ChatRequest) -> str:
+    """The key that histories of a request begin with: `EMPTY`, or a name for the tools that the site is told of."""
+    use = request.tools
+    if use is None or use.choice == "none" or not use.tools:
+        return EMPTY
+    told = [[tool.name, tool.description, tool.parameters] for tool in use.tools]
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode("utf-8", "surrogatepass")).hexdigest()
+
+
 def extend(key: str, messages: Iterable[Message]) -> str:
     """The key (64 hex digits) of the history `key` with `messages` after it. O(length of the messages)."""
     for message in messages:
@@ -42,10 +53,19 @@ def _link(key: str, message: Message) -> str:
     name = "" if message.role == "assistant" else message.name
     parts = [part.encode("utf-8", "surrogatepass") for part in (message.role, name, normal(message))]
     parts += [attachment.digest for attachment in message.attachments]
+    for call in message.calls:
+        parts += [call.name.encode("utf-8", "surrogatepass"), _canonical(call.arguments)]
     for part in parts:
         digest.update(len(part).to_bytes(8, "big"))  # lengths keep ("ab", "c") and ("a", "bc") apart
         digest.update(part)
     return digest.hexdigest()
+
+
+def _canonical(arguments: str) -> bytes:
+    """A call's arguments, however a client wrote them."""
+    with contextlib.suppress(ValueError):
+        arguments = json.dumps(json.loads(arguments), sort_keys=True)
+    return arguments.encode("utf-8", "surrogatepass")
 
 
 def digest_files(messages: Iterable[Message]) -> None:
@@ -55,9 +75,9 @@ def digest_files(messages: Iterable[Message]) -> None:
             _ = attachment.digest
 
 
-def history_key(messages: Iterable[Message]) -> str:
+def history_key(messages: Iterable[Message], base: str = EMPTY) -> str:
     """The key of a whole history: equal for equal histories (see `normal`), different for all others."""
-    return extend(EMPTY, messages)
+    return extend(base, messages)
 
 
 def history_keys(messages: Iterable[Message]) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from relay.chat.request import Attachment, Message
+from relay.chat import tool_prompt
+from relay.chat.request import Attachment, ChatRequest, Message
 
 LABELS = {"user": "User", "assistant": "Assistant", "tool": "Tool result"}
 
@@ -17,6 +19,33 @@ def flatten(messages: Sequence[Message]) -> str:
         return "\n\n".join([*system, turns[0].text])
     said = [f"{LABELS[turn.role]}{f' ({turn.name})' if turn.name else ''}: {turn.text}" for turn in turns]
     return "\n\n".join([*system, *said])
+
+
+def prompt_of(request: ChatRequest, messages: Sequence[Message], *, told: bool = False) -> str:
+    """`messages` of the request as one text; around it what it wants of tools and of the answer's form.
+
+    `told`: the site was told the same tools in this conversation before. Without tools and form nothing is added.
+    """
+    use, form = request.tools, request.form
+    if use is None and form is None:
+        return flatten(messages)
+    chinese = tool_prompt.is_chinese("".join(message.text for message in messages if message.role == "user"))
+    parts = [message.text for message in messages if message.role == "system" and message.text]
+    if use is not None and use.tools and use.choice != "none":
+        told_now = tool_prompt.reminder if told else tool_prompt.instructions
+        parts.append(told_now(use, chinese=chinese))
+    turns = [message for message in messages if message.role != "system"]
+    parts.append(flatten([_written(message, use.nonce) for message in turns] if use is not None else turns))
+    if form is not None:
+        parts.append(tool_prompt.form_instructions(form, chinese=chinese))
+    return "\n\n".join(parts)
+
+
+def _written(message: Message, nonce: str) -> Message:
+    """The message with its calls, or its place as a call's result, in its text."""
+    if message.calls:
+        return replace(message, text=tool_prompt.rendered(message, nonce), calls=())
+    return replace(message, text=tool_prompt.result(message, nonce)) if message.role == "tool" else message
 
 
 def attachments(messages: Sequence[Message]) -> tuple[Attachment, ...]:

@@ -88,6 +88,8 @@ class ChatRequest:
     """Tools that the model may call; None where neither tools nor earlier calls are in the request."""
     form: AnswerForm | None = None
     """What the answer's text must be; None = anything."""
+    heard: str = ""
+    """The key of the history that the client knows, where `messages` hold more: an answer that is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
-from relay.chat.events import CONTENT, Event, Finished, Retracted, Text
+from relay.chat.events import CONTENT, Event, Finished, Retracted, Text, ToolCall
 from relay.chat.request import ChatRequest
 from relay.errors import RelayError
 from relay.pool.assign import Waiting
@@ -128,9 +128,14 @@ class PooledChat:
         """Position in the queue and why it waits, or what is being done."""
         return self._progress if self.account else self.describe()
 
-    def delivered(self, text: str) -> None:
+    @property
+    def heard(self) -> str:
+        """The key of the history before the answer."""
+        return self.hold.heard
+
+    def delivered(self, text: str, calls: tuple[ToolCall, ...] = ()) -> None:
         """The whole answer as the client got it: what it will send back as history."""
-        self.hold.answered(text)
+        self.hold.answered(text, calls)
 
     async def cancel(self) -> None:
         """Leave the queue, or stop the answer and free the page."""

@@ -16,7 +16,7 @@ from typing import Generic, Literal, NamedTuple, TypeVar
 
 from loguru import logger
 
-from relay.chat.conversation import history_key, split
+from relay.chat.conversation import base, history_key, split
 from relay.chat.request import ChatRequest, Message
 from relay.errors import BadRequest, ConversationNotFound, RateLimited
 from relay.pool.rows import ConversationRow, TurnRow
@@ -47,6 +47,8 @@ class Match:
     history: str
     """Key of what the site has heard."""
     branches: bool
+    told: bool = False
+    """Whether all of the request's history is in it: the site knows the request's tools then."""
 
 
 class Due(NamedTuple):
@@ -157,11 +159,11 @@ class Conversations:
         said, new = split(request.messages)
         if not said or not new:
             return None
-        key = history_key(said)
+        key = history_key(said, base(request))
         for turn in self._by_history.newest_first((request.caller, site, request.choice.agent, key)):
             known = self._known[turn.site, turn.account, turn.conversation]
             if not known.held and self._usable(known, request) and known.open_at(turn, branches):
-                return Match(turn.account, turn.conversation, turn.parent, new, False, key, branches)
+                return Match(turn.account, turn.conversation, turn.parent, new, False, key, branches, told=True)
         return None
 
     def _by_name(self, request: ChatRequest, site: str, name: str, native: bool, branches: bool) -> Match:
@@ -175,14 +177,14 @@ class Conversations:
                 retry_after_s=BUSY_S,
             )
         said, new = split(request.messages)
-        base = known.turns.get(history_key(said)) if said else None
-        if base is None or not known.open_at(base, branches):
-            base = turn or known.newest(branches)
-        if base is None or not known.open_at(base, branches):
+        said_here = known.turns.get(history_key(said, base(request))) if said else None
+        told = said_here is not None and known.open_at(said_here, branches)
+        after = said_here if told else turn or known.newest(branches)
+        if after is None or not known.open_at(after, branches):
             raise _gone(name)
         if not new:
             raise BadRequest("There is no message after the last answer to go on with.", param="messages")
-        return Match(base.account, base.conversation, base.parent, new, True, base.history, branches)
+        return Match(after.account, after.conversation, after.parent, new, True, after.history, branches, told)
 
     def _named(self, request: ChatRequest, site: str, name: str) -> tuple[Known | None, TurnRow | None]:
         """The caller's own conversation of that id, or the one in which that answer was given, and after which turn."""

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from relay.chat.events import Event
+from relay.chat.events import Event, ToolCall
 from relay.chat.request import ChatRequest
 
 
@@ -106,7 +106,12 @@ class Chat(Protocol):
         """One line for keep-alive comments: position in the queue, or what is being done."""
         ...
 
-    def delivered(self, text: str) -> None:
+    @property
+    def heard(self) -> str:
+        """The key of the history that the answer follows (`ChatRequest.heard`, for one that is asked for again)."""
+        ...
+
+    def delivered(self, text: str, calls: tuple[ToolCall, ...] = ()) -> None:
         """The whole answer as the client was given it: what it will send back as history in its next request."""
         ...
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from relay.chat.conversation import EMPTY, extend
+from relay.chat.conversation import base, extend
+from relay.chat.events import ToolCall
 from relay.chat.request import ChatRequest, Message
 from relay.errors import SiteChanged
 from relay.pool.conversations import Conversations, Known, Match
@@ -88,7 +89,16 @@ class Hold:
         """The site's answer has its end mark."""
         self._whole = True
 
-    def answered(self, text: str) -> None:
+    @property
+    def heard(self) -> str:
+        """The key of the history before the answer, as the client knows it."""
+        if self._request.heard:
+            return self._request.heard
+        if self.match is not None:
+            return extend(self.match.history, self.match.new_messages)
+        return extend(base(self._request), self._request.messages)
+
+    def answered(self, text: str, calls: tuple[ToolCall, ...] = ()) -> None:
         """What the client got as the answer, and will send back: from now on the conversation can be continued.
 
         It counts only for an answer that is whole, and may come after `free`.
@@ -96,9 +106,7 @@ class Hold:
         known = self._current
         if known is None or not self._whole or known.row.doomed or not self._all.has(known):
             return
-        heard = self.match.history if self.match is not None else EMPTY
-        new = self.match.new_messages if self.match is not None else self._request.messages
-        key = extend(heard, (*new, Message("assistant", text)))
+        key = extend(self.heard, (Message("assistant", text, calls=calls),))
         row = known.row
         turn = TurnRow(row.site, row.account, row.id, key, self._parent, self._request.answer_id)
         # Freed before its text came, it may have met a chat on another branch, whose turn is (or will be) the newest.

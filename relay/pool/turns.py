@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from relay.chat.prompt import as_file, attachments, flatten
+from relay.chat.prompt import as_file, attachments, prompt_of
 from relay.chat.request import Attachment, ChatRequest, Conversation, Turn
 from relay.errors import BadRequest, ContextTooLong
 from relay.pool.conversations import Match
@@ -28,7 +28,7 @@ def build_turn(request: ChatRequest, site: Site, match: Match | None = None) -> 
             raise BadRequest(f"{site.name} has no {what} that relay can use.", param="model")
     messages = match.new_messages if match is not None else request.messages
     files = attachments(messages)
-    prompt = flatten(messages)
+    prompt = prompt_of(request, messages, told=match is not None and match.told)
     if can.max_prompt_chars is not None and len(prompt) > can.max_prompt_chars:
         if not taken_by(site, choice.model).files:
             raise ContextTooLong(

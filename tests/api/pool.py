@@ -19,6 +19,7 @@ from relay.chat.events import (
     Sources,
     Started,
     Text,
+    ToolCall,
     Turned,
 )
 from relay.chat.request import ChatRequest
@@ -168,7 +169,9 @@ class ScriptedChat:
         self.cancelled = threading.Event()
         self.started = threading.Event()
         self.ended = threading.Event()
-        self.heard: str | None = None
+        self.heard = "key of the history"
+        self.given: str | None = None
+        self.calls: tuple[ToolCall, ...] = ()
         self._script = script
         self._stop = asyncio.Event()
 
@@ -187,8 +190,8 @@ class ScriptedChat:
     def note(self) -> str:
         return "waiting\nfor a tab"
 
-    def delivered(self, text: str) -> None:
-        self.heard = text
+    def delivered(self, text: str, calls: tuple[ToolCall, ...] = ()) -> None:
+        self.given, self.calls = text, calls
 
     async def cancel(self) -> None:
         self._stop.set()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from relay.api.answer import Composer, Piece
 from relay.api.errors import body_of
-from relay.api.sse import json_text
+from relay.api.sse import DONE, json_text, keep_alive
 from relay.chat.events import ToolCall
 from relay.chat.usage import Usage
 from relay.errors import RelayError
@@ -23,13 +24,20 @@ class Frame:
     id: str
     created: int
     model: str
+    functions: bool = False
+    """Whether the client speaks of `functions`, as before there were tools: it looks for one `function_call`."""
+
+    def reason(self, finish: str) -> str:
+        """The finish reason in the client's words."""
+        return "function_call" if self.functions and finish == "tool_calls" else finish
 
 
-class Chunks:
-    """The chunks of one answer, each a whole `data:` event."""
+class ChatRenderer:
+    """The `Renderer` of one answer: chunks, each a whole `data:` event, or the one body."""
 
-    def __init__(self, frame: Frame, *, with_usage: bool) -> None:
-        self.with_usage = with_usage
+    def __init__(self, frame: Frame, *, with_usage: bool = False) -> None:
+        self._frame = frame
+        self._with_usage = with_usage
         start = _dump(
             {"id": frame.id, "object": "chat.completion.chunk", "created": frame.created, "model": frame.model}
         )
@@ -38,58 +46,88 @@ class Chunks:
         self._usage = b',"usage":null' if with_usage else b""
         self._tail = b',"finish_reason":null}]' + self._usage + b"}\n\n"
 
-    def role(self) -> bytes:
-        """The first chunk: timers stop."""
+    def opening(self) -> bytes:
+        """The role."""
         return self._head + b'{"role":"assistant","content":""}' + self._tail
 
-    def piece(self, piece: Piece) -> bytes:
-        """Text or reasoning."""
-        return b"".join((self._head, _FIELD[piece.kind], json_text(piece.text), b"}", self._tail))
+    def pieces(self, pieces: Sequence[Piece]) -> bytes:
+        """A chunk of text or reasoning each."""
+        parts: list[bytes] = []
+        for piece in pieces:
+            parts += (self._head, _FIELD[piece.kind], json_text(piece.text), b"}", self._tail)
+        return b"".join(parts)
 
-    def extras(self, composer: Composer) -> bytes:
-        """What is known only at the end: annotations and tool calls."""
-        delta: dict[str, Any] = {}
+    def keep_alive(self, note: str) -> bytes:
+        """A comment."""
+        return keep_alive(note)
+
+    def closing(self, composer: Composer, usage: Usage) -> bytes:
+        """Calls and annotations, the finish reason, the usage for who asked for it, and the end mark."""
+        assert composer.finish is not None
+        counts = self._start + b',"choices":[],"usage":' + _dump(usage_body(usage)) + b"}\n\n"
+        return b"".join(
+            (
+                self._extras(composer),
+                self._finish(self._frame.reason(composer.finish), composer.conversation),
+                counts if self._with_usage else b"",
+                DONE,
+            )
+        )
+
+    def _extras(self, composer: Composer) -> bytes:
+        """What is known only at the end: annotations, and each call in two chunks, as clients merge them."""
+        deltas: list[dict[str, Any]] = []
         annotations = composer.annotations()
         if annotations:
-            delta["annotations"] = annotations
-        if composer.tool_calls:
-            calls = tool_calls(composer.tool_calls)
-            delta["tool_calls"] = [{"index": index, **call} for index, call in enumerate(calls)]
-        return self._head + _dump(delta) + self._tail if delta else b""
+            deltas.append({"annotations": annotations})
+        calls = tool_calls(composer.tool_calls)
+        if calls and self._frame.functions:
+            deltas.append({"function_call": calls[0]["function"]})
+            calls = []
+        for index, call in enumerate(calls):
+            function = call["function"]
+            opened = {"index": index, **call, "function": {"name": function["name"], "arguments": ""}}
+            filled = {"index": index, "function": {"arguments": function["arguments"]}}
+            deltas += [{"tool_calls": [opened]}, {"tool_calls": [filled]}]
+        return b"".join(self._head + _dump(delta) + self._tail for delta in deltas)
 
-    def finish(self, reason: str, conversation_id: str) -> bytes:
+    def _finish(self, reason: str, conversation_id: str) -> bytes:
         """The last chunk with a choice; it also names the conversation."""
         extra = b',"conversation_id":' + json_text(conversation_id) if conversation_id else b""
         return b"".join((self._head, b'{},"finish_reason":', json_text(reason), b"}]", self._usage, extra, b"}\n\n"))
 
-    def usage(self, usage: Usage) -> bytes:
-        """The chunk without a choice, for who asked."""
-        return self._start + b',"choices":[],"usage":' + _dump(usage_body(usage)) + b"}\n\n"
+    def failure(self, error: RelayError) -> bytes:
+        """The error; no [DONE]: it was not done."""
+        return b"data: " + _dump(body_of(error)) + b"\n\n"
 
-
-def error_event(error: RelayError) -> bytes:
-    """How a stream that failed ends."""
-    return b"data: " + _dump(body_of(error)) + b"\n\n"
+    def whole(self, composer: Composer, usage: Usage) -> bytes:
+        """A `chat.completion`."""
+        return completion(self._frame, composer, usage)
 
 
 def completion(frame: Frame, composer: Composer, usage: Usage) -> bytes:
     """The whole answer in one body."""
     message: dict[str, Any] = {
         "role": "assistant",
-        "content": composer.content,
+        "content": composer.content or (None if composer.tool_calls else ""),
         "refusal": None,
         "annotations": composer.annotations(),
     }
     if composer.reasoning:
         message["reasoning_content"] = composer.reasoning
-    if composer.tool_calls:
-        message["tool_calls"] = tool_calls(composer.tool_calls)
+    calls = tool_calls(composer.tool_calls)
+    if calls and frame.functions:
+        message["function_call"] = calls[0]["function"]
+    elif calls:
+        message["tool_calls"] = calls
     body: dict[str, Any] = {
         "id": frame.id,
         "object": "chat.completion",
         "created": frame.created,
         "model": frame.model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": composer.finish}],
+        "choices": [
+            {"index": 0, "message": message, "logprobs": None, "finish_reason": frame.reason(composer.finish or "")}
+        ],
         "usage": usage_body(usage),
     }
     if composer.conversation:
@@ -109,10 +147,10 @@ def usage_body(usage: Usage) -> dict[str, Any]:
 
 
 def tool_calls(calls: list[ToolCall]) -> list[dict[str, Any]]:
-    """The site's own calls in OpenAI's form."""
+    """Calls in OpenAI's form."""
     return [
-        {"id": f"call_{number}", "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for number, call in enumerate(calls)
+        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+        for call in calls
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from relay.api import attachments
@@ -18,6 +19,7 @@ from relay.api.openai.schema import (
     RefusalPart,
     TextPart,
 )
+from relay.chat.events import ToolCall
 from relay.chat.request import Attachment, Message
 from relay.errors import BadRequest
 
@@ -39,9 +41,12 @@ def messages_of(body: ChatBody) -> tuple[Message, ...]:
     names: dict[str, str] = {}
     for index, message in enumerate(given):
         one = _message(message, f"{field}[{index}]", names)
-        if one is not None:
+        if one is not None and message.type == "function_call" and read and read[-1].role == "assistant":
+            # Responses list an answer's calls after its text, each by itself; one answer they are all the same.
+            read[-1] = replace(read[-1], calls=(*read[-1].calls, *one.calls))
+        elif one is not None:
             read.append(one)
-    if not any(message.text.strip() or message.attachments for message in read):
+    if not any(message.text.strip() or message.attachments or message.calls for message in read):
         raise BadRequest(f"{field}: the messages hold no text and no file.", param=field)
     return tuple(read)
 
@@ -51,31 +56,33 @@ def _message(message: MessageIn, param: str, names: dict[str, str]) -> Message |
     if message.type in _SILENT_ITEMS:
         return None
     if message.type == "function_call":
-        return Message("assistant", _call(message.name or "", message.arguments, message.call_id, names))
+        return Message("assistant", "", calls=(_call(message.name, message.arguments, message.call_id, names),))
     if message.type == "function_call_output":
         text, files = _content(message.output, f"{param}.output")
-        return Message("tool", text, files, name=names.get(message.call_id or "", message.name or ""))
+        name = names.get(message.call_id or "", message.name or "")
+        return Message("tool", text, files, name=name, call_id=message.call_id or "")
     role = ROLES.get(message.role or "")
     if role is None:
         raise BadRequest(f"{param}.role: one of {', '.join(ROLES)} is needed.", param=f"{param}.role")
     text, files = _content(message.content, f"{param}.content")
     if role == "tool":
-        return Message("tool", text, files, name=message.name or names.get(message.tool_call_id or "", ""))
+        name = message.name or names.get(message.tool_call_id or "", "")
+        return Message("tool", text, files, name=name, call_id=message.tool_call_id or "")
     calls = [_call(one.name, one.arguments, None, names) for one in (message.function_call,) if one is not None]
     for call in message.tool_calls or ():
         name = call.function.name if call.function else call.name or ""
         arguments = call.function.arguments if call.function else call.arguments
         calls.append(_call(name, arguments, call.id, names))
-    text = "\n".join(part for part in (text, *calls) if part)
-    return Message(role, text, files, name=message.name or "") if text or files else None
+    said = Message(role, text, files, name=message.name or "", calls=tuple(calls))
+    return said if text or files or calls else None
 
 
-def _call(name: str, arguments: Any, call_id: str | None, names: dict[str, str]) -> str:
-    """An earlier tool call as text."""
+def _call(name: str | None, arguments: Any, call_id: str | None, names: dict[str, str]) -> ToolCall:
+    """An earlier tool call."""
     if call_id:
-        names[call_id] = name
+        names[call_id] = name or ""
     written = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
-    return f"[called {name} with {written}]"
+    return ToolCall(name or "", written, call_id or "")
 
 
 def _content(parts: Sequence[Part], param: str) -> tuple[str, tuple[Attachment, ...]]:

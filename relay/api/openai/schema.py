@@ -219,6 +219,7 @@ class ChatBody(Lenient):
     n: int | None = None
     tools: list[Any] | None = None
     tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
     functions: list[Any] | None = None
     function_call: Any = None
     response_format: Any = None
@@ -272,12 +273,7 @@ class ChatBody(Lenient):
 
     def ignored(self) -> list[str]:
         """Fields that were sent and have no effect."""
-        names = [name for name in SAMPLING if getattr(self, name) is not None]
-        names += [name for name in ("tools", "functions") if getattr(self, name)]
-        form = self.response_format
-        if form is not None and not (isinstance(form, dict) and form.get("type") == "text"):
-            names.append("response_format")
-        return names
+        return [name for name in SAMPLING if getattr(self, name) is not None]
 
 
 SAMPLING: tuple[str, ...] = (

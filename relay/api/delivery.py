@@ -1,4 +1,4 @@
-"""The two answers of `POST /v1/chat/completions` as ASGI responses: a stream of events, and one JSON body.
+"""An answer as an ASGI response: a stream of events, or one JSON body; what its bytes are, a `Renderer` says.
 
 Both wait for the pool inside the response, where the client's leaving can be seen. Until the status line is sent
 (a stream commits at its first content, or after `commit_after_s`), errors are raised and get a status of their own.
@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from relay.api import sse
 from relay.api.answer import Composer, Limits
 from relay.api.feed import ClientGone, Feed
-from relay.api.openai.chunks import Chunks, Frame, completion, error_event
+from relay.api.rendering import Renderer
 from relay.chat.events import CONTENT, Event
 from relay.chat.usage import Usage
 from relay.errors import RelayError
@@ -32,22 +32,21 @@ class Wanted:
 
     limits: Limits
     prompt_tokens: int
-    with_usage: bool = False
     ignored: tuple[str, ...] = ()
 
 
 class Answer(Response):
     """One chat as an HTTP answer."""
 
-    def __init__(self, chat: Chat, frame: Frame, wanted: Wanted) -> None:
+    def __init__(self, chat: Chat, renderer: Renderer, wanted: Wanted) -> None:
         super().__init__()
         self._chat = chat
-        self._frame = frame
+        self._renderer = renderer
         self._wanted = wanted
         self._composer = Composer(wanted.limits)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._frame.id} {self._composer}>"
+        return f"<{type(self).__name__} {self._chat.id} {self._composer}>"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the chat to its end, or until the client leaves."""
@@ -74,7 +73,7 @@ class Answer(Response):
     def _deliver(self) -> None:
         """Tell the pool what the client got, before it can ask on: by it the next request is known to continue."""
         if not self._composer.cut:
-            self._chat.delivered(self._composer.content)
+            self._chat.delivered(self._composer.content, tuple(self._composer.tool_calls))
 
     def _usage(self) -> Usage:
         return self._composer.usage(self._wanted.prompt_tokens)
@@ -97,7 +96,7 @@ class WholeAnswer(Answer):
         while composer.finish is None:
             composer.feed(await feed.take())
         self._deliver()
-        body = completion(self._frame, composer, self._usage())
+        body = self._renderer.whole(composer, self._usage())
         headers = [
             (b"content-type", b"application/json"),
             (b"content-length", str(len(body)).encode()),
@@ -111,17 +110,18 @@ class WholeAnswer(Answer):
 class StreamedAnswer(Answer):
     """`stream: true`."""
 
-    def __init__(self, chat: Chat, frame: Frame, wanted: Wanted, *, commit_after_s: float, keep_alive_s: float) -> None:
-        super().__init__(chat, frame, wanted)
-        self._chunks = Chunks(frame, with_usage=wanted.with_usage)
+    def __init__(
+        self, chat: Chat, renderer: Renderer, wanted: Wanted, *, commit_after_s: float, keep_alive_s: float
+    ) -> None:
+        super().__init__(chat, renderer, wanted)
         self._commit_after_s = commit_after_s
         self._keep_alive_s = keep_alive_s
 
     async def _answer(self, feed: Feed, send: Send) -> None:
         events = await self._first(feed)
-        opening = self._render(events)  # what fails here still has a status of its own
+        first = self._composer.feed(events)  # what fails here still has a status of its own
         await send({"type": "http.response.start", "status": 200, "headers": [*sse.HEADERS, *self._relay_headers()]})
-        await send(_body(self._chunks.role() + opening))
+        await send(_body(self._renderer.opening() + self._renderer.pieces(first)))
         try:
             await self._go_on(feed, send)
         except ClientGone:
@@ -130,7 +130,7 @@ class StreamedAnswer(Answer):
             await send(_body(self._failure(error), more=False))
         else:
             self._deliver()
-            await send(_body(self._closing(), more=False))
+            await send(_body(self._renderer.closing(self._composer, self._usage()), more=False))
 
     async def _first(self, feed: Feed) -> Sequence[Event]:
         """Events up to the first content, or those of the first `commit_after_s`."""
@@ -145,41 +145,29 @@ class StreamedAnswer(Answer):
         return events
 
     async def _go_on(self, feed: Feed, send: Send) -> None:
-        """The rest of the answer; a comment after each `keep_alive_s` in which nothing could be shown."""
+        """The rest of the answer; a sign of life after each `keep_alive_s` in which nothing could be shown."""
         now_s = asyncio.get_running_loop().time
         quiet_until_s = now_s() + self._keep_alive_s
         while self._composer.finish is None:
             events = await feed.take(max(quiet_until_s - now_s(), 0.0))
             written = self._render(events)
             if not written and now_s() >= quiet_until_s and self._composer.finish is None:
-                written = sse.keep_alive(self._chat.note())
+                written = self._renderer.keep_alive(self._chat.note())
             if written:
                 quiet_until_s = now_s() + self._keep_alive_s
                 await send(_body(written))
 
     def _render(self, events: Iterable[Event]) -> bytes:
-        return b"".join(map(self._chunks.piece, self._composer.feed(events)))
-
-    def _closing(self) -> bytes:
-        composer, chunks = self._composer, self._chunks
-        assert composer.finish is not None
-        return b"".join(
-            (
-                chunks.extras(composer),
-                chunks.finish(composer.finish, composer.conversation),
-                chunks.usage(self._usage()) if chunks.with_usage else b"",
-                sse.DONE,
-            )
-        )
+        pieces = self._composer.feed(events)
+        return self._renderer.pieces(pieces) if pieces else b""
 
     def _failure(self, error: Exception) -> bytes:
-        """The rest of the text, then the error in place of a finish_reason; no [DONE]: it was not done."""
+        """The rest of the text, then the error in place of a finish_reason."""
         if not isinstance(error, RelayError):
             logger.opt(exception=error).error("the chat failed unexpectedly")
             error = RelayError("relay failed unexpectedly; its log says more under this request id.")
         logger.info("chat {} failed: {}", self._chat.site, error.code)
-        held = b"".join(map(self._chunks.piece, self._composer.release()))
-        return held + error_event(error)
+        return self._renderer.pieces(self._composer.release()) + self._renderer.failure(error)
 
 
 def _body(data: bytes, *, more: bool = True) -> Message:
