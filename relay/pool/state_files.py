@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -41,6 +42,7 @@ _OTHER_FILES = {
     b"SQLite format 3": "It is a browser's own database, with encrypted values: export the cookies from the browser.",
     b"relay-sealed": "It is relay's encrypted state: `relay accounts export` writes what another machine can read.",
 }
+_HOST = re.compile(r"(?:[a-z0-9_-]+\.)+[a-z0-9-]+(?::\d+)?|localhost(?::\d+)?|\[[0-9a-f:]+\](?::\d+)?", re.IGNORECASE)
 _TOKENS = (
     "It is an account of Chat2API: a token, no browser state. Give that token to "
     "`relay accounts add SITE --token-stdin`."
@@ -176,7 +178,7 @@ def _sort(cookies: Iterable[Raw], origins: Iterable[Any], hosts: SiteHosts, now_
     kept: dict[tuple[object, ...], dict[str, Any]] = {}
     for raw in cookies:
         if not hosts.own(raw.domain):
-            found.foreign[raw.domain.removeprefix(".")] += 1
+            found.foreign[_named(raw.domain.removeprefix("."))] += 1
         elif (cookie := playwright_cookie(raw, now_s)) is None:
             found.expired += 1
         else:  # of two alike the later one counts, as in a browser
@@ -186,7 +188,7 @@ def _sort(cookies: Iterable[Raw], origins: Iterable[Any], hosts: SiteHosts, now_
     for number, item in enumerate(origins, 1):
         origin = origin_of(item, number)
         if not hosts.own_origin(origin):
-            found.foreign[origin.partition("://")[2]] += 1
+            found.foreign[_named(origin.partition("://")[2])] += 1
         elif origin in stored:
             raise BadRequest(f"Its origin {number} stands there twice.")
         else:
@@ -196,6 +198,11 @@ def _sort(cookies: Iterable[Raw], origins: Iterable[Any], hosts: SiteHosts, now_
     if len(found.origins) > MAX_ORIGINS:
         raise BadRequest(f"It holds storage of more than {MAX_ORIGINS} origins of {hosts}.")
     return found
+
+
+def _named(host: str) -> str:
+    """A host as a message may name it: what does not look like one may be anything, a secret too."""
+    return host if _HOST.fullmatch(host) else "what is no host name"
 
 
 def _nothing(found: Found, site: type[Site], base_url: str) -> str:

@@ -93,13 +93,16 @@ class Client:
 
     async def hears(self, words: str) -> None:
         """Wait until a stream has said this; who wants the whole answer at once hears nothing before its end."""
-        async with asyncio.timeout(WAIT_S):
-            while self._stream and words not in self.heard:
-                assert not self._task.done(), self.heard
-                self._more.clear()
-                await asyncio.wait(
-                    [asyncio.ensure_future(self._more.wait()), self._task], return_when="FIRST_COMPLETED"
-                )
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while self._stream and words not in self.heard:
+                    assert not self._task.done(), self.heard
+                    self._more.clear()
+                    await asyncio.wait(
+                        [asyncio.ensure_future(self._more.wait()), self._task], return_when="FIRST_COMPLETED"
+                    )
+        except TimeoutError:
+            raise AssertionError(f"{words!r} was not said, but: {self.heard}") from None
 
     async def leave(self) -> None:
         """Close the connection."""

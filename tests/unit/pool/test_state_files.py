@@ -486,6 +486,7 @@ JSON = st.recursive(
         },
     )
 )
+@example({"domain": SECRET})
 def test_any_kind_in_any_field_of_a_cookie(fields: dict[str, Any]) -> None:
     harmless(json.dumps([fields]).encode())
 
