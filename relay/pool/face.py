@@ -86,12 +86,25 @@ class PoolStatus:
 class Chat(Protocol):
     """One submitted request. Iterate it once for its events; what fails raises a RelayError from the iteration."""
 
-    id: str
-    site: str
-    account: str
-    """Empty until a tab is leased."""
-    driver: str
-    """The driver that answers (`fetch`, `screen`, `dom`, `fetch:queue`...); empty until it started."""
+    @property
+    def id(self) -> str:
+        """The request's."""
+        ...
+
+    @property
+    def site(self) -> str:
+        """Where it is answered."""
+        ...
+
+    @property
+    def account(self) -> str:
+        """Empty until a tab is leased."""
+        ...
+
+    @property
+    def driver(self) -> str:
+        """The driver that answers (`fetch`, `screen`, `dom`, `fetch:queue`...); empty until it started."""
+        ...
 
     @property
     def queue_ms(self) -> float:

@@ -17,6 +17,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from relay.demo import DemoServer, create_app
+from relay.demo.model import Pace
 from tests.e2e import accounts
 from tests.e2e.relay_server import RelayServer, environment
 from tests.e2e.test_pool import account_status, until
@@ -126,7 +127,8 @@ async def metric(relay: RelayServer, account: str) -> dict[str, str]:
 @pytest.mark.parametrize("death", DEATHS, ids=lambda death: death.fate)
 async def test_a_login_dies_under_load(tmp_path: Path, death: Death) -> None:
     (tmp_path / "browser_profiles").mkdir()
-    app = create_app(secret=SECRET, accounts=dict.fromkeys(USERS, "password"), scripts=True)
+    users = dict.fromkeys(USERS, "password")
+    app = create_app(secret=SECRET, accounts=users, scripts=True, pace=Pace(0.01, 0.001))
     with HttpReceiver() as receiver:
         async with DemoServer(app) as site:
             log = await _live_and_die(tmp_path, site.url, receiver, death)
