@@ -22,7 +22,12 @@ _CHOICES: dict[str, Choice] = {"auto": "auto", "none": "none", "required": "requ
 
 
 def tool_use(
-    offered: Sequence[Any] | None, choice: Any, messages: Iterable[Message], *, parallel: bool, field: str = "tools"
+    offered: Sequence[Any] | None,
+    choice: Any,
+    messages: Iterable[Message],
+    *,
+    parallel: bool,
+    fields: tuple[str, str] = ("tools", "tool_choice"),
 ) -> tuple[ToolUse | None, tuple[str, ...]]:
     """The tools that may be called, and the kinds that were left out (`tools[web_search]`).
 
@@ -30,6 +35,7 @@ def tool_use(
     be called through a prompt: what a client's own service would run (web search, namespaces of tools) is left out.
     Raises BadRequest.
     """
+    field, chosen = fields
     tools: list[Tool] = []
     skipped: list[str] = []
     if len(offered or ()) > MAX_TOOLS:
@@ -40,12 +46,12 @@ def tool_use(
             tools.append(tool)
         else:
             skipped.append(f"{field}[{tool}]")
-    mode, names, parallel = _choice(choice, parallel)
+    mode, names, parallel = _choice(choice, parallel, chosen)
     known = {tool.name for tool in tools}
     if unknown := [name for name in names if name not in known]:
-        raise BadRequest(f"tool_choice: there is no tool {unknown[0]!r} among the tools.", param="tool_choice")
+        raise BadRequest(f"{chosen}: there is no function {unknown[0][:100]!r} among the {field}.", param=chosen)
     if mode == "required" and not tools:
-        raise BadRequest("tool_choice: a call is required, but there are no functions to call.", param="tool_choice")
+        raise BadRequest(f"{chosen}: a call is required, but there are no functions to call.", param=chosen)
     if not tools and not any(message.calls or message.role == "tool" for message in messages):
         return None, tuple(skipped)
     nonce = secrets.token_hex(_NONCE_BYTES)
@@ -70,16 +76,16 @@ def _tool(one: Any, param: str) -> Tool | str:
     return Tool(name, description if isinstance(description, str) else "", schema or {})
 
 
-def _choice(choice: Any, parallel: bool) -> tuple[Choice, tuple[str, ...], bool]:
+def _choice(choice: Any, parallel: bool, param: str) -> tuple[Choice, tuple[str, ...], bool]:
     """Mode, names, and whether several calls may come. Raises BadRequest."""
     if choice is None:
         return "auto", (), parallel
     if isinstance(choice, str):
         if choice in _CHOICES:
             return _CHOICES[choice], (), parallel
-        raise BadRequest("tool_choice: one of auto, none, required, or a tool by name is needed.", param="tool_choice")
+        raise BadRequest(f"{param}: one of auto, none, required, or a function by name is needed.", param=param)
     if not isinstance(choice, dict):
-        raise BadRequest("tool_choice: a word or an object is needed.", param="tool_choice")
+        raise BadRequest(f"{param}: a word or an object is needed.", param=param)
     if choice.get("disable_parallel_tool_use") is True:
         parallel = False
     kind = choice.get("type")
@@ -92,7 +98,7 @@ def _choice(choice: Any, parallel: bool) -> tuple[Choice, tuple[str, ...], bool]
         return _CHOICES[kind], (), parallel
     name = _name(choice)
     if not name:
-        raise BadRequest("tool_choice: it names no tool.", param="tool_choice")
+        raise BadRequest(f"{param}: it names no function.", param=param)
     return "required", (name,), parallel
 
 

@@ -133,7 +133,9 @@ async def broken(chat: ScriptedChat) -> AsyncIterator[Event]:
 async def echo(chat: ScriptedChat) -> AsyncIterator[Event]:
     for message in chat.request.messages:
         files = "".join(f"<{file.kind} {file.mime} {file.name} {len(file.data)}>" for file in message.attachments)
-        yield Text(f"{message.role}{f'({message.name})' if message.name else ''}: {message.text}{files}\n")
+        calls = "".join(f"<{call.name} {call.arguments} {call.id}>" for call in message.calls)
+        name = " ".join(part for part in (message.name, message.call_id) if part)
+        yield Text(f"{message.role}{f'({name})' if name else ''}: {message.text}{files}{calls}\n")
     yield Finished("stop")
 
 

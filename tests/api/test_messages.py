@@ -41,9 +41,7 @@ def test_roles_and_contents(http: httpx.Client) -> None:
             {"role": "user", "content": "go on", "name": None, "unknown": {"deep": [1]}},
         ],
     )  # fmt: skip
-    assert said == (
-        'system: be brief\nuser: a\nb\nassistant: [called look with {"x":1}]\ntool(look): found\nuser: go on\n'
-    )
+    assert said == ('system: be brief\nuser: a\nb\nassistant: <look {"x":1} c1>\ntool(look c1): found\nuser: go on\n')
 
 
 def test_a_body_of_the_responses_shape(http: httpx.Client) -> None:
@@ -58,7 +56,7 @@ def test_a_body_of_the_responses_shape(http: httpx.Client) -> None:
             {"type": "function_call_output", "call_id": "c1", "output": "found"},
         ],
     )
-    assert said == "system: be kind\nuser: hi\nassistant: [called look with {}]\ntool(look): found\n"
+    assert said == "system: be kind\nuser: hi\nassistant: <look {} c1>\ntool(look c1): found\n"
     assert echo(http, None, input="just text") == "user: just text\n"
 
 
@@ -129,9 +127,14 @@ def test_addresses_are_not_fetched(url: str) -> None:
         ({"enable_thinking": True, "use_search": True}, True, True, None),
         ({"thinking": {"type": "enabled"}, "web_search_options": {}}, True, True, None),
         ({"reasoning": {"effort": "low"}}, True, False, None),
-        ({"tools": [{"type": "function"}], "tool_choice": "auto"}, False, False, "tools"),
+        (
+            {"tools": [{"type": "web_search"}, {"type": "namespace"}]},
+            False,
+            False,
+            "tools[web_search], tools[namespace]",
+        ),
         ({"tools": [], "response_format": {"type": "text"}}, False, False, None),
-        ({"response_format": {"type": "json_object"}, "top_p": 0.1}, False, False, "top_p, response_format"),
+        ({"response_format": None, "top_p": 0.1}, False, False, "top_p"),
     ],
 )
 def test_switches(

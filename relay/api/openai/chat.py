@@ -56,10 +56,11 @@ def asked(body: ChatBody) -> Ask:
         raise BadRequest("n: a chat page gives one answer; only n=1 is possible.", param="n")
     messages = messages_of(body)
     if body.tools is not None or body.functions is None:
-        offered, choice, field = body.tools, body.tool_choice, "tools"
+        parallel = body.parallel_tool_calls is not False
+        use, skipped = tool_use(body.tools, body.tool_choice, messages, parallel=parallel)
     else:
-        offered, choice, field = body.functions, body.function_call, "functions"
-    use, skipped = tool_use(offered, choice, messages, parallel=body.parallel_tool_calls is not False, field=field)
+        fields = ("functions", "function_call")
+        use, skipped = tool_use(body.functions, body.function_call, messages, parallel=False, fields=fields)
     return Ask(
         model=body.model,
         messages=messages,
