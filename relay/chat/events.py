@@ -63,13 +63,15 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """An image, audio, video or file in the answer: by address, or its bytes."""
+    """An image, audio, video or file in the answer: by address (relative to the page, from a driver), or its bytes."""
 
     kind: Literal["image", "audio", "video", "file"]
     url: str = ""
     data: bytes = b""
     mime: str = ""
     name: str = ""
+    private: bool = False
+    """Whether only the account's login can fetch the address."""
 
 
 @dataclass(frozen=True, slots=True)

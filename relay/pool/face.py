@@ -30,6 +30,7 @@ class Offer:
     search: bool = False
     images: bool = False
     files: bool = False
+    draws: bool = False
     token_pattern: str = ""
     """Regular expression of the site's tokens; empty = it takes none."""
     ready: bool = True

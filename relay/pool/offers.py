@@ -46,6 +46,7 @@ def _offer(kind: type[Site], spec: ModelSpec, account: str, *, ready: bool = Tru
         search=spec.search,
         images=spec.images,
         files=spec.files,
+        draws=spec.draws,
         token_pattern=kind.token_pattern.pattern if kind.token_pattern is not None else "",
         ready=ready,
     )

@@ -12,7 +12,7 @@ from relay.browser.clocks import clocked
 from relay.browser.screen import MissingRole
 from relay.browser.tab import Tab
 from relay.browser.world import PageException
-from relay.chat.events import Finished, Retracted, Started, Turned
+from relay.chat.events import Finished, Media, Retracted, Started, Turned
 from relay.chat.request import Turn
 from relay.errors import (
     AccountBanned,
@@ -31,6 +31,7 @@ from relay.errors import (
 )
 from relay.pool.account import Account, State
 from relay.pool.chat import PooledChat
+from relay.pool.media import reachable
 from relay.pool.pages import Slot
 from relay.pool.turns import build_turn
 from relay.settings import Settings
@@ -134,6 +135,8 @@ class Runner:
                         chat.hold.turned(event.conversation, event.message)
                     elif isinstance(event, Finished) and driver != "dom":  # a page tells no message to go on from
                         chat.hold.finished()
+                    elif isinstance(event, Media):
+                        event = await reachable(tab, event)
                     if chat.steps.sent is None:
                         chat.steps.sent = tab.sent_at
                     chat.put(event)

@@ -41,6 +41,8 @@ class ModelSpec:
     images: bool = False
     files: bool = False
     always_thinks: bool = False
+    draws: bool = False
+    """Whether it answers with pictures when asked to draw."""
 
 
 @dataclass(frozen=True, slots=True)

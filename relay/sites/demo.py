@@ -36,7 +36,7 @@ class Demo(Site):
     name = "Demo"
     address = "http://127.0.0.1:9998/"
     models: ClassVar[Sequence[ModelSpec]] = (
-        ModelSpec("demo", "Demo", default=True, thinking=True, search=True, images=True, files=True),
+        ModelSpec("demo", "Demo", default=True, thinking=True, search=True, images=True, files=True, draws=True),
         *(
             ModelSpec(key, f"Demo {key}", thinking=True, search=True, images=True, files=True)
             for key in ("thinker", "searcher", "echo", "slow", "rate-limited", "refuses", "cut", "stall")

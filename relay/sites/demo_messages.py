@@ -171,7 +171,7 @@ class DemoReader(Reader[SseEvent]):
             case Pages(items=items):
                 yield Sources(tuple(Source(page.url, page.title, page.snippet, page.index) for page in items))
             case Medium(kind=kind, url=url, name=name, mime=mime):
-                yield Media(kind, url, mime=mime, name=name)
+                yield Media(kind, url, mime=mime, name=name, private=True)
             case End(reason=reason):
                 yield Finished(reason)
             case Fault(code=code, message=message):

@@ -66,5 +66,6 @@ def entry(offer: Offer, name: str, created_s: int) -> dict[str, Any]:
             "search": offer.search,
             "images": offer.images,
             "files": offer.files,
+            "draws": offer.draws,
         },
     }
