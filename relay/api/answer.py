@@ -240,14 +240,18 @@ def link_span(text: str, url: str) -> tuple[int, int]:
     return (start, at + len(url) + 2) if start >= 0 else (0, 0)
 
 
+def media_url(media: Media) -> str:
+    """Its address; as a data URL where only the bytes are of use to a client."""
+    if media.url and not (media.private and media.data):
+        return media.url
+    mime = media.mime or "application/octet-stream"
+    return f"data:{mime};base64,{base64.b64encode(media.data).decode()}"
+
+
 def media_markdown(media: Media) -> str:
     """An image, or a link to anything else."""
-    url = media.url
-    if not url:
-        mime = media.mime or "application/octet-stream"
-        url = f"data:{mime};base64,{base64.b64encode(media.data).decode()}"
     # As it is, but for what would end the link early.
-    url = quote(url, safe="%/:=&?~#+!$,;'@*[]-._|{}^`\\\"")
+    url = quote(media_url(media), safe="%/:=&?~#+!$,;'@*[]-._|{}^`\\\"")
     name = re.sub(r"[\[\]\n\r]+", " ", media.name).strip() or media.kind
     return f"{'!' if media.kind == 'image' else ''}[{name}]({url})"
 

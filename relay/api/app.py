@@ -13,7 +13,7 @@ from relay import __version__
 from relay.api import admin, auth, errors, health, metrics, pages, remote, tokens
 from relay.api.admin_login import AdminLogin
 from relay.api.gate import Gate
-from relay.api.openai import chat, models
+from relay.api.openai import absent, chat, images, models
 from relay.api.openai.schema import ChatBody
 from relay.pool.face import Pool
 from relay.settings import Settings
@@ -38,7 +38,7 @@ def create_app(settings: Settings, pool: Pool) -> FastAPI:
     app.state.started_s = int(time.time())
     errors.install(app)
     # Chats first: routes are tried in this order.
-    for router in (chat.router, models.router):
+    for router in (chat.router, images.router, models.router, absent.router):
         app.include_router(router, prefix="/v1", dependencies=[auth.SHOWN_IN_DOCS])
     app.include_router(tokens.router, dependencies=[auth.SHOWN_IN_DOCS])
     app.include_router(health.router)
