@@ -143,7 +143,7 @@ class _Reading:
         self._form = request.form
         self._use = use
         self._after = after
-        self._parser = ToolParser([tool.name for tool in use.tools], use.nonce) if use is not None else None
+        self._parser = ToolParser([tool.name for tool in use.tools]) if use is not None else None
         self._said: list[str] = []
         self._held: list[str] = []
         self.conversation = ""

@@ -11,11 +11,11 @@ from relay.chat.request import Attachment, ChatRequest, Message
 LABELS = {"user": "User", "assistant": "Assistant", "tool": "Tool result"}
 
 
-def flatten(messages: Sequence[Message]) -> str:
-    """One text of a whole history. A single user message arrives exactly as it was written."""
+def flatten(messages: Sequence[Message], *, labelled: bool = False) -> str:
+    """One text of a whole history. A single user message arrives exactly as it was written, unless `labelled`."""
     system = [message.text for message in messages if message.role == "system" and message.text]
     turns = [message for message in messages if message.role != "system"]
-    if len(turns) == 1 and turns[0].role == "user":
+    if len(turns) == 1 and turns[0].role == "user" and not labelled:
         return "\n\n".join([*system, turns[0].text])
     said = [f"{LABELS[turn.role]}{f' ({turn.name})' if turn.name else ''}: {turn.text}" for turn in turns]
     return "\n\n".join([*system, *said])
@@ -35,7 +35,8 @@ def prompt_of(request: ChatRequest, messages: Sequence[Message], *, told: bool =
         told_now = tool_prompt.reminder if told else tool_prompt.instructions
         parts.append(told_now(use, chinese=chinese))
     turns = [message for message in messages if message.role != "system"]
-    parts.append(flatten([_written(message, use.nonce) for message in turns] if use is not None else turns))
+    written = [_written(message, use.nonce) for message in turns] if use is not None else turns
+    parts.append(flatten(written, labelled=bool(parts)))
     if form is not None:
         parts.append(tool_prompt.form_instructions(form, chinese=chinese))
     return "\n\n".join(parts)

@@ -1,36 +1,132 @@
-"""Tools and the form of an answer, as a prompt asks for them. (The words come with the next change.)"""
+"""Tools and the form of an answer as a prompt asks for them, for models on chat pages: those know of neither.
+
+One form is asked for, a fence with a nonce in its info word and one JSON object per line: chat pages render Markdown
+and keep a fence as it is, JSON needs no coercion, and several lines are several calls. What models write instead is
+read all the same (`tool_parser`).
+
+    ```tools                 the tools on offer, one a line: {"name", "description", "parameters"}
+    ```call-7f3a             calls: {"name", "arguments"}
+    ```result-7f3a           what a call brought: {"name", "id", "content"}
+    ```schema                the JSON schema that an answer must fit
+    Rule: …                  what this answer may or must do
+"""
 
 from __future__ import annotations
 
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from relay.chat.request import Message
-from relay.chat.tools import AnswerForm, ToolUse
+from relay.chat.tools import AnswerForm, Tool, ToolUse
+
+_HAN = re.compile(r"[\u3400-\u9fff]")
+_EXAMPLE = Tool("make_tea")
+_ENGLISH = {
+    "offer": "You can use tools. Each line of this block is one tool, with the JSON schema of its arguments:",
+    "how": "To call tools, write a code block whose info word is `call-{nonce}`, one JSON object per line, and stop "
+    "after the block: the results come with the next message. For example, were there a tool make_tea:",
+    "again": "The tools that you were told of are still there. A block of calls now has the info word `call-{nonce}`.",
+    "auto": "call tools where they help, else answer in plain text without such a block.",
+    "among": "you may call {names} and no other tool, or answer in plain text without such a block.",
+    "required": "you must call at least one tool; do not answer in text.",
+    "named": "you must call {names}; do not answer in text.",
+    "one": " Make exactly one call.",
+    "many": " Several calls go into one block.",
+    "or": " or ",
+    "form": "Answer with one code block whose info word is `json`, and nothing before or after it. It holds one JSON "
+    "object{schema}",
+    "fits": " that fits this JSON schema:",
+}
+_CHINESE = {
+    "offer": "你可以使用工具。下面代码块中每一行是一个工具，包括其参数的 JSON schema：",
+    "how": "要调用工具，请写一个代码块，其语言标记为 `call-{nonce}`，每行一个 JSON 对象，写完代码块就停止："
+    "结果会在下一条消息中给出。例如，假如有一个工具 make_tea：",
+    "again": "之前告诉你的工具仍然可用。现在调用代码块的语言标记是 `call-{nonce}`。",
+    "auto": "需要时调用工具，否则直接用文字回答，不写这样的代码块。",
+    "among": "可以调用 {names}（不能调用其他工具），也可以直接用文字回答，不写这样的代码块。",
+    "required": "必须调用至少一个工具，不要用文字回答。",
+    "named": "必须调用 {names}，不要用文字回答。",
+    "one": "只调用一次。",
+    "many": "多个调用写在同一个代码块里。",
+    "or": " 或 ",
+    "form": "请只用一个语言标记为 `json` 的代码块回答，前后不要写任何内容。其中是一个 JSON 对象{schema}",
+    "fits": "，须符合以下 JSON schema：",
+}
 
 
 def is_chinese(text: str) -> bool:
     """Whether any Han character is in it."""
-    return any("\u3400" <= character <= "\u9fff" for character in text)
+    return _HAN.search(text) is not None
 
 
 def instructions(use: ToolUse, *, chinese: bool) -> str:
-    """All that the site's model must know of the tools."""
-    return ""
+    """All that a model must know: the tools, how to call them, and what it may do now."""
+    words = _CHINESE if chinese else _ENGLISH
+    example = fence(f"call-{use.nonce}", [_json({"name": _EXAMPLE.name, "arguments": {"cups": 2}})])
+    offered = fence("tools", map(_described, use.tools))
+    return "\n".join([words["offer"], offered, words["how"].format(nonce=use.nonce), example, _rule(use, words)])
 
 
 def reminder(use: ToolUse, *, chinese: bool) -> str:
-    """What changes from turn to turn."""
-    return ""
+    """For a conversation in which the site was told the same tools before: what changes from turn to turn."""
+    words = _CHINESE if chinese else _ENGLISH
+    return "\n".join([words["again"].format(nonce=use.nonce), _rule(use, words)])
+
+
+def _rule(use: ToolUse, words: Mapping[str, str]) -> str:
+    names = words["or"].join(f"`{name}`" for name in use.names)
+    if use.choice == "required":
+        said = words["named"].format(names=names) if names else words["required"]
+    else:
+        said = words["among"].format(names=names) if names else words["auto"]
+    return f"Rule: {said}{words['many'] if use.parallel else words['one']}"
 
 
 def rendered(message: Message, nonce: str) -> str:
-    """An assistant's message with its calls."""
-    return message.text
+    """An assistant's message with its calls, in the form that calls are asked for."""
+    calls = fence(
+        f"call-{nonce}", (_json({"name": one.name, "arguments": _read(one.arguments)}) for one in message.calls)
+    )
+    return f"{message.text}\n\n{calls}" if message.text else calls
 
 
 def result(message: Message, nonce: str) -> str:
-    """A call's result."""
-    return message.text
+    """A tool's message: what a call brought."""
+    told = {"name": message.name, "id": message.call_id, "content": message.text}
+    return fence(
+        f"result-{nonce}", [_json({name: value for name, value in told.items() if value or name == "content"})]
+    )
 
 
 def form_instructions(form: AnswerForm, *, chinese: bool) -> str:
-    """What the answer's text must be."""
-    return ""
+    """That the answer must be JSON, and which."""
+    words = _CHINESE if chinese else _ENGLISH
+    if form.schema is None:
+        return words["form"].format(schema="。" if chinese else ".")
+    return words["form"].format(schema=words["fits"]) + "\n" + fence("schema", [_json(form.schema)])
+
+
+def fence(info: str, lines: Iterable[str]) -> str:
+    """A fenced block, its fence longer than any run of backticks in it."""
+    body = "\n".join(lines)
+    longest = max((len(run) for run in re.findall(r"`{3,}", body)), default=2)
+    bar = "`" * (longest + 1)
+    return f"{bar}{info}\n{body}\n{bar}"
+
+
+def _described(tool: Tool) -> str:
+    return _json({"name": tool.name, "description": tool.description, "parameters": tool.parameters})
+
+
+def _read(arguments: str) -> Any:
+    """Arguments as JSON; what a client sent back that is none stays a string."""
+    try:
+        return json.loads(arguments or "{}")
+    except ValueError:
+        return arguments
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -127,17 +127,17 @@ def test_text_stays_text(http: httpx.Client, relay: Served, site: Any, stream: b
 @STREAM
 def test_a_wrong_call_is_asked_for_again(http: httpx.Client, relay: Served, site: Any, stream: bool) -> None:
     wrong = {"name": "get_weather", "arguments": {"days": "soon"}}
-    site(lambda chat: "I look. " + fence(chat, wrong), lambda chat: "Once more: " + fence(chat, OSLO))
+    site(lambda chat: "I look.\n" + fence(chat, wrong), lambda chat: "Once more:\n" + fence(chat, OSLO))
     message, reason = ask(http, stream=stream, tools=[WEATHER])
     assert (called(message), reason) == ([("get_weather", {"city": "Oslo"})], "tool_calls")
     if stream:
-        assert message["content"] == "I look. ", "what was shown is shown"
+        assert message["content"] == "I look.", "what was shown is shown"
     first, second = relay.pool.chats[-2:]
     assert "get_weather" in (first.given or "")
     assert second.request.conversation_id == "conv-9"
     assert second.request.heard == "key of the history"
     assert [one.role for one in second.request.messages] == ["user", "assistant", "user"]
-    assert "city" in second.request.messages[-1].text, "it is told what was wrong"
+    assert "days" in second.request.messages[-1].text, "it is told what was wrong"
 
 
 @STREAM
