@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relay.demo import texts
+from relay.demo.obedience import obeyed, understood
 
 Event = dict[str, Any]
 Step = tuple[float, Event]
@@ -122,6 +123,11 @@ def _demo(turn: Turn, pace: Pace) -> Iterator[Step]:
     if searched:
         yield pace.first_s, {"type": "search", "query": texts.search_query(turn.prompt)}
         yield pace.first_s, {"type": "sources", "items": texts.sources(turn.prompt)}
+    request = understood(turn.prompt, turn.earlier)
+    if request is not None and (answer := obeyed(request)) is not None:
+        yield from _stream("text", answer, pace.first_s, pace.piece_s)
+        yield _end()
+        return
     files = [texts.attachment_line(a.name, a.size, a.sha256, a.first_line) for a in turn.attachments]
     answer = texts.answer(turn.prompt, turn.earlier, files, cited=searched)
     yield from _stream("text", answer, pace.first_s, pace.piece_s)
