@@ -17,7 +17,11 @@ from tests.e2e.world import World
 @pytest.fixture(scope="session")
 def tapped() -> Iterator[Tap]:
     """A running relay, behind a tap."""
-    with World() as world, world.server("fetch", sites="demo") as server, Tap(int(server.url.rpartition(":")[2])) as tap:
+    with (
+        World() as world,
+        world.server("fetch", sites="demo") as server,
+        Tap(int(server.url.rpartition(":")[2])) as tap,
+    ):
         yield tap
 
 
@@ -34,6 +38,6 @@ def relay(tapped: Tap) -> Iterator[Tap]:
 @pytest.fixture(scope="session")
 def programs() -> Path:
     """Where the Python programs are, installed once per lock file."""
-    command = [sys.executable, ROOT / "scripts" / "test-env", "clients"]
+    command = [sys.executable, str(ROOT / "scripts" / "test-env"), "clients"]
     made = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return Path(made.stdout.strip()).parent

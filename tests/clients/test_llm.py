@@ -30,7 +30,7 @@ def llm(relay: Tap, programs: Path, tmp_path: Path) -> Llm:
     env = environment({"LLM_USER_PATH": str(tmp_path), "HOME": str(tmp_path), "OPENAI_API_KEY": "none"})
 
     def run(*arguments: str) -> str:
-        command = [programs / "llm", *arguments, "--model", "relay"]
+        command = [str(programs / "llm"), *arguments, "--model", "relay"]
         done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -40,10 +40,6 @@ def llm(relay: Tap, programs: Path, tmp_path: Path) -> Llm:
 
 def test_a_prompt(llm: Llm) -> None:
     assert "“good morning”" in llm("good morning")
-
-
-def test_without_a_stream(llm: Llm) -> None:
-    assert "“good morning”" in llm("good morning", "--no-stream")
 
 
 def test_a_schema(llm: Llm) -> None:

@@ -54,11 +54,12 @@ def test_a_tool_round_trip(client: openai.OpenAI) -> None:
     assert message.tool_calls
     [call] = message.tool_calls
     assert call.type == "function"
-    assert (call.function.name, json.loads(call.function.arguments)) == ("get_weather", {"city": "Oslo"})
+    name, arguments = call.function.name, call.function.arguments
+    assert (name, json.loads(arguments)) == ("get_weather", {"city": "Oslo"})
     said: ChatCompletionMessageParam = {
         "role": "assistant",
         "content": message.content,
-        "tool_calls": [{"id": call.id, "type": "function", "function": call.function.model_dump()}],
+        "tool_calls": [{"id": call.id, "type": "function", "function": {"name": name, "arguments": arguments}}],
     }
     found: ChatCompletionMessageParam = {"role": "tool", "tool_call_id": call.id, "content": "It snows: minus 7."}
     second = client.chat.completions.create(model="demo", messages=[QUESTION, said, found], tools=WEATHER)

@@ -64,7 +64,10 @@ const scenarios = {
   },
   async objectStream() {
     const asked = { model: model("demo"), schema: person, prompt: "Jane is 54 years old.", maxRetries: 0 };
-    return streamObject({ ...asked, onError }).object;
+    const result = streamObject({ ...asked, onError });
+    let parts = 0;
+    for await (const _ of result.partialObjectStream) parts += 1;
+    return { parts, object: await result.object };
   },
 };
 

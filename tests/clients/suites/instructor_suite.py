@@ -25,7 +25,8 @@ def test_a_response_model(mode: instructor.Mode) -> None:
     person, answer = client.chat.completions.create_with_completion(
         model=MODEL, response_model=Person, messages=MESSAGES, max_retries=0
     )
-    assert person == Person(name="Jane", age=54)
+    assert isinstance(person, Person)
+    assert person.model_dump() == {"name": "Jane", "age": 54}
     assert answer.usage.completion_tokens > 0
 
 

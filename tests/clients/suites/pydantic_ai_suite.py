@@ -46,7 +46,7 @@ async def test_an_agent_with_a_tool(forecaster: Agent) -> None:
 
 async def test_an_agent_with_a_tool_streams(forecaster: Agent) -> None:
     async with forecaster.run_stream(QUESTION) as result:
-        text = [piece async for piece in result.stream_text(delta=True)]
+        text = [piece async for piece in result.stream_text(delta=True, debounce_by=None)]
     assert len(text) > 1
     assert FORECAST.format(city="Oslo") in "".join(text)
 
