@@ -146,8 +146,9 @@ class FileStore:
         with self._lock:
             left = self._quota_bytes - self._used_bytes
             if _cost(size) > left:
+                left_mib = max(0, left) / (1 << 20)
                 raise TooLarge(
-                    f"file: of the {self._quota_bytes >> 20} MiB for stored files {max(0, left) / (1 << 20):.1f} are left. "
+                    f"file: of the {self._quota_bytes >> 20} MiB for stored files {left_mib:.1f} are left. "
                     "Delete some (DELETE /v1/files/{id}; GET /v1/files lists yours), or raise RELAY_FILES__QUOTA_MIB.",
                     param="file",
                 )

@@ -7,10 +7,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO
 
-Answer = bytes | Callable[[IO[bytes]], None]
+Answer = bytes | Callable[[BufferedIOBase], None]
 """The whole answer, status line and all, or what writes it."""
 
 

@@ -8,8 +8,9 @@ import ipaddress
 import threading
 import zlib
 from collections.abc import Awaitable, Callable, Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import httpcore
 import httpx
@@ -301,7 +302,7 @@ async def test_a_gzip_bomb(server: AddressServer) -> None:
 
 
 async def test_the_size_is_counted_as_it_comes(server: AddressServer) -> None:
-    def endless(out: IO[bytes]) -> None:
+    def endless(out: BufferedIOBase) -> None:
         out.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
         while True:
             out.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
@@ -323,7 +324,7 @@ async def test_what_others_spend_stops_it_too(server: AddressServer) -> None:
 async def test_a_server_that_never_ends(server: AddressServer) -> None:
     ended = threading.Event()
 
-    def trickle(out: IO[bytes]) -> None:
+    def trickle(out: BufferedIOBase) -> None:
         out.write(b"HTTP/1.1 200 OK\r\n\r\n")
         while not ended.wait(0.01):
             out.write(b"x")
