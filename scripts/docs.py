@@ -48,6 +48,7 @@ WHAT_TO_DO = {
     "site_unavailable": "Try again later; see whether the site answers in your own browser.",
     "site_error": "Try again; the message repeats what the site said.",
     "answer_cut": "Send the request again: what came so far is not a whole answer.",
+    "tool_call_failed": "Try again, offer fewer or simpler tools, or ask another model.",
     "site_changed": "Update the relay, or mend the site's selectors with an overlay (docs/architecture.md).",
     "browser_fault": "Try again: the page or the browser is opened anew. The log says what died.",
     "first_byte_timeout": "Ask the site in your own browser whether it works; it was not sent again by itself.",
