@@ -11,6 +11,7 @@
     │   └── SiteNotAllowed    403 site_not_allowed
     ├── UnknownModel          404 model_not_found
     ├── ConversationNotFound  404 conversation_not_found
+    ├── FileNotFound          404 file_not_found
     ├── AccountNotFound       404 account_not_found
     ├── LoginGone             404 login_gone
     ├── TooLarge              413 request_too_large
@@ -124,6 +125,12 @@ class ConversationNotFound(RelayError):
     """An explicit conversation that is gone."""
 
     status, type, code = 404, "invalid_request_error", "conversation_not_found"
+
+
+class FileNotFound(RelayError):
+    """The caller has no stored file of that id."""
+
+    status, type, code = 404, "invalid_request_error", "file_not_found"
 
 
 class AccountNotFound(RelayError):

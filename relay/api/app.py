@@ -10,9 +10,12 @@ from fastapi.middleware import Middleware
 from fastapi.openapi.utils import get_openapi
 
 from relay import __version__
-from relay.api import admin, auth, errors, health, metrics, pages, remote, tokens
+from relay.api import admin, auth, errors, files, health, metrics, pages, remote, tokens
 from relay.api.admin_login import AdminLogin
+from relay.api.fetching import Fetcher
+from relay.api.file_store import FileStore
 from relay.api.gate import Gate
+from relay.api.gathering import Gatherer
 from relay.api.openai import absent, chat, images, models
 from relay.api.openai.schema import ChatBody
 from relay.pool.face import Pool
@@ -20,7 +23,7 @@ from relay.settings import Settings
 
 
 def create_app(settings: Settings, pool: Pool) -> FastAPI:
-    """All routes over one pool. Raises BadRequest where the file of stored keys is damaged."""
+    """All routes over one pool. Raises BadRequest where stored keys or files cannot be read."""
     keys = auth.Keys.of(settings)
     app = FastAPI(
         title="relay",
@@ -33,12 +36,14 @@ def create_app(settings: Settings, pool: Pool) -> FastAPI:
     app.state.settings = settings
     app.state.pool = pool
     app.state.keys = keys
+    app.state.files = FileStore(settings)
+    app.state.gatherer = Gatherer(Fetcher(settings.fetch_urls), app.state.files)
     app.state.admin_login = AdminLogin(settings)
     app.state.url = settings.address
     app.state.started_s = int(time.time())
     errors.install(app)
     # Chats first: routes are tried in this order.
-    for router in (chat.router, images.router, models.router, absent.router):
+    for router in (chat.router, images.router, files.router, models.router, absent.router):
         app.include_router(router, prefix="/v1", dependencies=[auth.SHOWN_IN_DOCS])
     app.include_router(tokens.router, dependencies=[auth.SHOWN_IN_DOCS])
     app.include_router(health.router)

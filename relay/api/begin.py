@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from relay.api.answer import Limits
 from relay.api.delivery import StreamedAnswer, Wanted, WholeAnswer
+from relay.api.gathering import Gatherer
 from relay.api.rendering import Renderer
 from relay.api.tokens import Bearer
 from relay.api.tooled import ToolChat, wants_reading
@@ -45,20 +46,26 @@ class Ask:
 
 
 async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, renderer: Renderer) -> Response:
-    """Submit the chat. Its answer will be known as `answer_id`. Raises RelayError for what fails at once."""
+    """Bring the files and submit the chat. Its answer will be known as `answer_id`.
+
+    Raises RelayError for what fails at once, ClientDisconnect where the client leaves before the files are here.
+    """
     settings: Settings = request.app.state.settings
     pool: Pool = request.app.state.pool
     offers = pool.offers(everything=True)
     choice, ignored = choose(ask, offers)
     caller, brought = bearer.at(choice.site, offers)
-    if any(message.attachments for message in ask.messages):
-        await asyncio.to_thread(digest_files, ask.messages)
+    gatherer: Gatherer = request.app.state.gatherer
+    # Stored files are a key's: who brings site tokens in its place has none.
+    messages = await gatherer.gathered(ask.messages, bearer.holder.id if bearer.holder else "", request.receive)
+    if any(message.attachments for message in messages):
+        await asyncio.to_thread(digest_files, messages)
     chat = submitted(
         pool,
         ChatRequest(
             id=request.state.request_id,
             choice=choice,
-            messages=ask.messages,
+            messages=messages,
             caller=caller,
             conversation_id=ask.conversation_id or None,
             answer_id=answer_id,
@@ -74,7 +81,7 @@ async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, rend
             silent=choice.silent,
             list_sources=settings.sources == "list",
         ),
-        prompt_tokens=usage.prompt_tokens(ask.messages),
+        prompt_tokens=usage.prompt_tokens(messages),
         ignored=tuple(ignored),
     )
     if not ask.stream:

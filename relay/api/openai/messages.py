@@ -28,7 +28,10 @@ _SILENT_ITEMS = {"reasoning", "item_reference", "compaction"}
 
 
 def messages_of(body: ChatBody) -> tuple[Message, ...]:
-    """The whole conversation. Raises BadRequest where there is nothing to say, TooLarge for a file."""
+    """The whole conversation, whose files may be still to be brought.
+
+    Raises BadRequest where there is nothing to say, TooLarge for a file.
+    """
     field = "messages" if body.messages is not None else "input"
     given = body.messages if body.messages is not None else body.input
     if not given:
@@ -112,8 +115,7 @@ def _file(source: str | None, file_id: str | None, param: str, *, mime: str = ""
     if source:
         return attachments.from_source(source, param=param, mime=mime, name=name)
     if file_id:
-        raise BadRequest(
-            f"{param}: files by id are not taken yet. Send the bytes in the message: a data URL, or file_data.",
-            param=param,
-        )
-    raise BadRequest(f"{param}: no file in it. Send a data URL (data:<type>;base64,…).", param=param)
+        return attachments.Pending(name, mime, b"", file_id=file_id, param=param)
+    raise BadRequest(
+        f"{param}: no file in it. Send an address, a data URL (data:<type>;base64,…) or a file_id.", param=param
+    )
