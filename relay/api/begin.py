@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from fastapi import Request
 from starlette.responses import Response
 
+from relay.api import auth
 from relay.api.answer import Limits
 from relay.api.delivery import StreamedAnswer, Wanted, WholeAnswer
 from relay.api.gathering import Gatherer
+from relay.api.kept_media import MediaKeeper
 from relay.api.rendering import Renderer
 from relay.api.tokens import Bearer
 from relay.api.tooled import ToolChat, wants_reading
@@ -83,12 +85,22 @@ async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, rend
         ),
         prompt_tokens=usage.prompt_tokens(messages),
         ignored=tuple(ignored),
+        keeper=media_keeper(request, bearer),
     )
     if not ask.stream:
         return WholeAnswer(chat, renderer, wanted)
     return StreamedAnswer(
         chat, renderer, wanted, commit_after_s=settings.commit_after_s, keep_alive_s=settings.keep_alive_s
     )
+
+
+def media_keeper(request: Request, bearer: Bearer) -> MediaKeeper | None:
+    """Where the pictures of an answer are kept; nowhere for who brings site tokens in place of a key."""
+    if bearer.holder is None:
+        return None
+    settings: Settings = request.app.state.settings
+    called = str(request.app.state.url if auth.is_owner(request) else request.base_url)
+    return MediaKeeper(request.app.state.files, bearer.holder.id, (settings.public_url or called).rstrip("/"))
 
 
 def submitted(pool: Pool, asked: ChatRequest) -> Chat:

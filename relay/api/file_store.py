@@ -26,6 +26,9 @@ from relay.private import private_folder, read_private, remove_leftovers, write_
 from relay.settings import Settings
 
 FOLDER = "files"
+OUTPUT = "assistants_output"
+"""The purpose of files that an answer brought, as OpenAI names it. Who knows such a file's id may see it: a page that
+shows an answer asks for its pictures without a key."""
 LEAST_BYTES = 4096
 """What a file counts at least, as on disk: so the quota bounds their number too."""
 _ID = re.compile(r"file-[A-Za-z0-9_-]{24}")
@@ -117,6 +120,14 @@ class FileStore:
         if file is None or file.expires <= self._now():
             raise FileNotFound(f"There is no file {file_id[:100]!r}: it was deleted, has expired, or is another key's.")
         return file
+
+    def of_an_answer(self, file_id: str) -> StoredFile | None:
+        """A file that an answer linked to, whosever it is: its id is the key to it."""
+        with self._lock:
+            found = next((own[file_id] for own in self._files.values() if file_id in own), None)
+        if found is None or found.purpose != OUTPUT or found.expires <= self._now():
+            return None
+        return found
 
     def path(self, file: StoredFile) -> Path:
         """Where a file's bytes are."""

@@ -99,10 +99,13 @@ async def delete(request: Request, caller: auth.Caller, file_id: str) -> dict[st
 
 
 @router.get("/files/{file_id}/content", response_class=Response)
-async def content(request: Request, caller: auth.Caller, file_id: str) -> Response:
-    """A file's bytes. What a browser could run as a page of ours is only ever saved, not shown."""
+async def content(request: Request, file_id: str) -> Response:
+    """A file's bytes; of one that an answer linked to, without a key.
+
+    What a browser could run as a page of ours is only ever saved, not shown.
+    """
     store = _store(request)
-    file = store.get(caller, file_id)
+    file = store.of_an_answer(file_id) or store.get((await auth.require_holder(request)).id, file_id)
     headers = {"x-content-type-options": "nosniff", "cache-control": "private"}
     if file.mime != "application/pdf":  # browsers' readers of PDF do not run in a sandbox; PDF knows nothing of origins
         headers["content-security-policy"] = "sandbox; default-src 'none'"

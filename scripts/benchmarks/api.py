@@ -1,7 +1,7 @@
 """What the API layer alone costs: `python -m scripts.benchmarks.api` measures, prints and writes it.
 
-The server runs in a process of its own (`--serve`), over a pool that answers at once; the client is a bare socket, so that
-no client library's work is measured. The baseline is the same server's `GET /ping`, in the same run.
+The server runs in a process of its own (`--serve`), over a pool that answers at once; the client is a bare socket, so
+that no client library's work is measured. The baseline is the same server's `GET /ping`, in the same run.
 """
 
 from __future__ import annotations

@@ -214,6 +214,7 @@ def test_a_schema_that_goes_round_ends() -> None:
     schema = {"$defs": {"n": {"type": "object", "properties": {"next": {"$ref": "#/$defs/n"}}, "required": ["next"]}},
               "$ref": "#/$defs/n"}  # fmt: skip
     assert value(schema, Words("x"))
+    odd: Any
     for odd in (
         {"$ref": "#"},
         {"$ref": "#/nowhere"},
