@@ -18,6 +18,7 @@ from typing import Any
 import aiosqlite
 from loguru import logger
 
+from relay.api.sse import json_bytes
 from relay.api.tokens import BROUGHT
 from relay.errors import ContextTooLong, PreviousResponseNotFound, RelayError, ResponseNotFound
 from relay.pool.database import one, open_database
@@ -32,7 +33,7 @@ IN_MEMORY_BYTES = 64 * 1024 * 1024
 MIGRATIONS = (
     """
     CREATE TABLE responses (
-        id TEXT PRIMARY KEY, caller TEXT NOT NULL, previous TEXT NOT NULL, body TEXT NOT NULL, input TEXT NOT NULL,
+        id TEXT PRIMARY KEY, caller TEXT NOT NULL, previous TEXT NOT NULL, body BLOB NOT NULL, input BLOB NOT NULL,
         used REAL NOT NULL, bytes INTEGER NOT NULL
     );
     CREATE INDEX responses_used ON responses (used);
@@ -76,7 +77,7 @@ class Shelf:
         self._most_bytes = most_bytes
         self._clock = clock
         self._bytes = 0
-        self._unwritten: list[Kept] = []
+        self._unwritten: list[tuple[Kept, float]] = []
         self._opening: asyncio.Task[aiosqlite.Connection] | None = None
         self._writer: asyncio.Task[None] | None = None
         self._failing = False
@@ -89,7 +90,7 @@ class Shelf:
         """From now on it can be asked for."""
         if self._closed:
             return
-        self._unwritten.append(kept)
+        self._unwritten.append((kept, self._clock()))
         if self._writer is None or self._writer.done():
             self._writer = asyncio.create_task(self._write(), name="keeping responses")
 
@@ -189,7 +190,7 @@ class Shelf:
             kept, self._unwritten = self._unwritten, []
             try:
                 db = await self._database()
-                rows = await asyncio.to_thread(_rows, kept, self._clock())
+                rows = await asyncio.to_thread(_rows, kept)
                 await db.executemany("INSERT OR REPLACE INTO responses VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
                 self._bytes = await self._prune(db)
                 if self._bytes > self._most_bytes:
@@ -226,14 +227,14 @@ class Shelves:
         await self._in_memory.aclose()
 
 
-def _rows(kept: Sequence[Kept], now: float) -> list[tuple[Any, ...]]:
-    """As the table has them."""
+def _rows(kept: Sequence[tuple[Kept, float]]) -> list[tuple[Any, ...]]:
+    """As the table has them; the text is the one that the client got."""
     rows = []
-    for answer in kept:
-        body, given = json.dumps(answer.body), json.dumps(answer.input)
+    for answer, used in kept:
+        body, given = json_bytes(answer.body), json_bytes(answer.input)
         size = len(body) + len(given) + ROW_BYTES
         rows.append(
-            (answer.body["id"], answer.caller, answer.body["previous_response_id"] or "", body, given, now, size)
+            (answer.body["id"], answer.caller, answer.body["previous_response_id"] or "", body, given, used, size)
         )
     return rows
 
