@@ -11,6 +11,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,8 @@ class Shelf:
         if self._writer is not None:
             await self._writer
         if self._opening is not None:
-            await (await self._opening).close()
+            with suppress(RelayError):  # then there is nothing to close
+                await (await self._opening).close()
 
     @property
     def _oldest(self) -> float:

@@ -21,6 +21,7 @@ from tests.api.raw import error_of
 from tests.api.responses import RESPONSES, ask, parse, spoken, text_of
 from tests.api.test_bad_input import PNG
 from tests.api.test_leaving import send
+from tests.api.test_tools import fence, saying
 
 STREAM = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 WEATHER = {
@@ -445,3 +446,17 @@ def test_chats_take_the_same_items(http: httpx.Client) -> None:
     asked = {**chat_body("demo/echo"), "messages": None, "input": items}
     answer = http.post("/v1/chat/completions", json=asked).json()
     assert answer["choices"][0]["message"]["content"] == "user: hi\nuser: more\n"
+
+
+@STREAM
+def test_calls_and_json_are_read_out_of_the_text(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    oslo = {"name": "get_weather", "arguments": {"city": "Oslo"}}
+    monkeypatch.setitem(scripts.SCRIPTS, "demo", saying(lambda chat: "I look.\n\n" + fence(chat, oslo), '{"a": 1}'))
+    said, call = ask(http, stream=stream, tools=[WEATHER])["output"]
+    assert said["content"][0]["text"] == "I look."
+    assert json.loads(call["arguments"]) == {"city": "Oslo"}
+    response = ask(http, stream=stream, text={"format": {"type": "json_object"}})
+    assert json.loads(text_of(response)) == {"a": 1}
+    assert response["text"]["format"] == {"type": "json_object"}
