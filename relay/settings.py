@@ -156,7 +156,7 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(
-        default_factory=default_home, description="holds browser_profiles/, relay.db, relay.toml, sites/"
+        default_factory=default_home, description="holds browser_profiles/, relay.db, responses.db, relay.toml, sites/"
     )
     host: str = Field("127.0.0.1", description="address to listen on; anything but loopback needs an API key")
     port: int = Field(9999, ge=0, le=65535, description="TCP port")
@@ -196,6 +196,15 @@ class Settings(BaseSettings):
         ge=0,
         le=365 * 86_400,
         description="seconds until an unused conversation is deleted on the site; 0 = at once",
+    )
+    keep_responses_s: float = Field(
+        30 * 86_400,
+        ge=0,
+        le=365 * 86_400,
+        description="seconds that an unused answer of /v1/responses is kept, to be asked for again; 0 = none is",
+    )
+    keep_responses_mib: int = Field(
+        256, ge=1, le=1_048_576, description="most MiB of kept answers; the longest unused ones go first"
     )
     sources: Literal["annotations", "list"] = Field("annotations", description="list also appends a source list")
     fetch_urls: Literal["none", "public", "any"] = Field("public", description="whose files are fetched by address")

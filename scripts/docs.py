@@ -35,6 +35,8 @@ WHAT_TO_DO = {
     "model_not_found": "`GET /v1/models` lists what you have; `?all=true` lists every site.",
     "conversation_not_found": "Leave `conversation_id` out and send the whole history.",
     "file_not_found": "`GET /v1/files` lists the files of your key; store it again (docs/files.md).",
+    "previous_response_not_found": "Send the whole history as `input`, without `previous_response_id`.",
+    "response_not_found": "Only answers with `store` are kept, for `RELAY_KEEP_RESPONSES_S` (docs/responses.md).",
     "account_not_found": "`relay accounts list` shows the accounts.",
     "login_gone": "Ask for a new address: `relay login SITE --remote`, or the admin page.",
     "request_too_large": "Send less; the message names the limit, and the setting that sets it.",

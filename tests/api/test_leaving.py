@@ -15,20 +15,20 @@ from tests.api.conftest import Served
 from tests.api.raw import CHAT, body
 
 
-def bare(relay: Served, asked: dict[str, Any]) -> socket.socket:
+def bare(relay: Served, asked: dict[str, Any], path: str = CHAT) -> socket.socket:
     """A request over a bare socket, so that leaving is nothing but closing it."""
     address = urlsplit(relay.url)
     content = json.dumps(asked).encode()
     connection = socket.create_connection((address.hostname or "", address.port or 0), timeout=10)
-    head = f"POST {CHAT} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(content)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(content)}\r\n\r\n"
     connection.sendall(head.encode() + content)
     return connection
 
 
-def send(relay: Served, model: str, *, stream: bool) -> socket.socket:
+def send(relay: Served, model: str, *, stream: bool, path: str = CHAT, **fields: Any) -> socket.socket:
     """The same, once its chat has begun."""
     relay.pool.submitted.clear()
-    connection = bare(relay, body(model, stream=stream))
+    connection = bare(relay, body(model, stream=stream, **fields), path)
     assert relay.pool.submitted.wait(10)
     assert relay.pool.last.started.wait(10)
     return connection
