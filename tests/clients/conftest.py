@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import openai
 import pytest
 
 from tests.clients.tap import Tap
@@ -33,6 +34,15 @@ def relay(tapped: Tap) -> Iterator[Tap]:
     assert heard, "the test's clients asked nothing"
     for exchange in heard:
         exchange.check()
+
+
+@pytest.fixture
+def client(relay: Tap) -> Iterator[openai.OpenAI]:
+    """The `openai` package, which here validates strictly what it gets."""
+    with openai.OpenAI(
+        base_url=f"{relay.url}/v1", api_key="none", max_retries=0, _strict_response_validation=True
+    ) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")

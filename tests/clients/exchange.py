@@ -6,15 +6,18 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import h11
 
-from tests.api import raw
-from tests.spec import validate
+from tests.api import raw, responses
+from tests.spec import validate, validate_response
 
 WHOLE: tuple[tuple[str, str | None], ...] = (
     (r"POST /v1/chat/completions", "CreateChatCompletionResponse"),
+    (r"POST /v1/responses", "Response"),
+    (r"GET /v1/responses/[^/]+", "Response"),
     (r"GET /v1/models", "ListModelsResponse"),
     (r"POST /v1/images/generations", "ImagesResponse"),
     (r"POST /v1/files", "OpenAIFile"),
@@ -56,7 +59,7 @@ class Exchange:
         schema = self._schema()
         if schema is not None:
             assert self.content_type == "application/json", self
-            validate(schema, json.loads(self.answer))
+            (validate_response if schema == "Response" else partial(validate, schema))(json.loads(self.answer))
 
     def _schema(self) -> str | None:
         if self.status >= 400:
@@ -67,6 +70,10 @@ class Exchange:
         return found[0]
 
     def _check_stream(self, text: str) -> None:
+        if self.path == "/v1/responses":
+            assert self.complete, f"{self}: the client left"
+            responses.parse(text)
+            return
         assert self.path == "/v1/chat/completions", f"no schema is known for the events of {self}"
         events = text if self.complete else text[: text.rfind("\n\n") + 2]
         if not events:

@@ -3,29 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import openai
 import pytest
 from openai import pydantic_function_tool
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolUnionParam
-from pydantic import BaseModel
 
-from tests.clients.tap import Tap
-
-
-class Person(BaseModel):
-    """Somebody."""
-
-    name: str
-    age: int
-
-
-class GetWeather(BaseModel):
-    """The weather of a city."""
-
-    city: str
-
+from tests.clients.questions import INTRODUCTION, QUESTION, GetWeather, Person
 
 WEATHER: list[ChatCompletionToolUnionParam] = [pydantic_function_tool(GetWeather, name="get_weather")]
 
@@ -35,20 +19,8 @@ def user(text: str) -> ChatCompletionMessageParam:
     return {"role": "user", "content": text}
 
 
-QUESTION = user("What is the weather in Oslo?")
-INTRODUCTION = user("Jane is 54 years old.")
-
-
-@pytest.fixture
-def client(relay: Tap) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(
-        base_url=f"{relay.url}/v1", api_key="none", max_retries=0, _strict_response_validation=True
-    ) as made:
-        yield made
-
-
 def test_a_tool_round_trip(client: openai.OpenAI) -> None:
-    first = client.chat.completions.create(model="demo", messages=[QUESTION], tools=WEATHER)
+    first = client.chat.completions.create(model="demo", messages=[user(QUESTION)], tools=WEATHER)
     message = first.choices[0].message
     assert first.choices[0].finish_reason == "tool_calls"
     assert message.tool_calls
@@ -62,7 +34,7 @@ def test_a_tool_round_trip(client: openai.OpenAI) -> None:
         "tool_calls": [{"id": call.id, "type": "function", "function": {"name": name, "arguments": arguments}}],
     }
     found: ChatCompletionMessageParam = {"role": "tool", "tool_call_id": call.id, "content": "It snows: minus 7."}
-    second = client.chat.completions.create(model="demo", messages=[QUESTION, said, found], tools=WEATHER)
+    second = client.chat.completions.create(model="demo", messages=[user(QUESTION), said, found], tools=WEATHER)
     assert second.choices[0].finish_reason == "stop"
     assert "It snows: minus 7." in (second.choices[0].message.content or "")
 
@@ -93,18 +65,18 @@ def test_a_tool_that_must_be_called(client: openai.OpenAI, parallel: bool) -> No
 
 
 def test_tools_that_must_not_be_called(client: openai.OpenAI) -> None:
-    answer = client.chat.completions.create(model="demo", messages=[QUESTION], tools=WEATHER, tool_choice="none")
+    answer = client.chat.completions.create(model="demo", messages=[user(QUESTION)], tools=WEATHER, tool_choice="none")
     assert answer.choices[0].finish_reason == "stop"
-    assert "What is the weather in Oslo?" in (answer.choices[0].message.content or "")
+    assert QUESTION in (answer.choices[0].message.content or "")
 
 
 def test_a_typed_answer(client: openai.OpenAI) -> None:
-    completion = client.chat.completions.parse(model="demo", messages=[INTRODUCTION], response_format=Person)
+    completion = client.chat.completions.parse(model="demo", messages=[user(INTRODUCTION)], response_format=Person)
     assert completion.choices[0].message.parsed == Person(name="Jane", age=54)
 
 
 def test_a_typed_answer_in_a_stream(client: openai.OpenAI) -> None:
-    with client.chat.completions.stream(model="demo", messages=[INTRODUCTION], response_format=Person) as stream:
+    with client.chat.completions.stream(model="demo", messages=[user(INTRODUCTION)], response_format=Person) as stream:
         final = stream.get_final_completion()
     assert final.choices[0].message.parsed == Person(name="Jane", age=54)
 

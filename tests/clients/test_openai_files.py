@@ -4,22 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterator
 
 import openai
 import pytest
 
-from tests.clients.tap import Tap
-
 NOTES = "first line\n第二行\n".encode()
-
-
-@pytest.fixture
-def client(relay: Tap) -> Iterator[openai.OpenAI]:
-    with openai.OpenAI(
-        base_url=f"{relay.url}/v1", api_key="none", max_retries=0, _strict_response_validation=True
-    ) as made:
-        yield made
 
 
 def test_a_file_is_kept_and_reaches_the_site(client: openai.OpenAI) -> None:

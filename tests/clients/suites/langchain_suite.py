@@ -30,7 +30,7 @@ DOWNLOADS = {".png": base64.b64decode(PIXEL), ".wav": silence(), ".pdf": b"%PDF-
 """What the tests fetch from the internet, which CI has not, by the end of the address."""
 
 
-class TestChatOpenAI(ChatModelIntegrationTests):
+class TestChat(ChatModelIntegrationTests):
     """The tests skip themselves where they are of OpenAI-foreign shapes, or measure times on recorded cassettes."""
 
     @pytest.fixture(autouse=True)
@@ -79,3 +79,11 @@ class TestChatOpenAI(ChatModelIntegrationTests):
     @property
     def model_override_value(self) -> str:
         return "demo/thinker"
+
+
+class TestResponses(TestChat):
+    """The same over /v1/responses."""
+
+    @property
+    def chat_model_params(self) -> dict[str, Any]:
+        return {"model": MODEL, "base_url": BASE, "api_key": KEY, "use_responses_api": True}

@@ -6,7 +6,8 @@ import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent, NativeOutput, ToolOutput
 from pydantic_ai.messages import ModelResponse, ToolCallPart
-from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models import Model
+from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.output import OutputSpec
 from pydantic_ai.providers.openai import OpenAIProvider
 from target import BASE, FORECAST, INTRODUCTION, KEY, MODEL, QUESTION
@@ -19,13 +20,13 @@ class Person(BaseModel):
     age: int
 
 
-@pytest.fixture
-def model() -> OpenAIChatModel:
-    return OpenAIChatModel(MODEL, provider=OpenAIProvider(base_url=BASE, api_key=KEY))
+@pytest.fixture(params=[OpenAIChatModel, OpenAIResponsesModel], ids=["chat", "responses"])
+def model(request: pytest.FixtureRequest) -> Model:
+    return request.param(MODEL, provider=OpenAIProvider(base_url=BASE, api_key=KEY))
 
 
 @pytest.fixture
-def forecaster(model: OpenAIChatModel) -> Agent:
+def forecaster(model: Model) -> Agent:
     agent = Agent(model)
 
     @agent.tool_plain
@@ -52,6 +53,6 @@ async def test_an_agent_with_a_tool_streams(forecaster: Agent) -> None:
 
 
 @pytest.mark.parametrize("output", [ToolOutput(Person), NativeOutput(Person)], ids=["tool", "native"])
-async def test_an_output_of_a_type(model: OpenAIChatModel, output: OutputSpec[Person]) -> None:
+async def test_an_output_of_a_type(model: Model, output: OutputSpec[Person]) -> None:
     result = await Agent(model, output_type=output).run(INTRODUCTION)
     assert result.output == Person(name="Jane", age=54)
