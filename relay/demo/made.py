@@ -16,6 +16,7 @@ from typing import Any
 MAX_DEPTH = 8
 _QUOTED = re.compile(r"`([^`\n]+)`|\"([^\"\n]+)\"|“([^”\n]+)”|'([^'\n]{2,})'")
 _NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w]|\.\d)")
+_CALLED = re.compile(r"\b(?:named|called)\s+[`\"'“]([^`\"'”\n]+)")
 _PLACE = re.compile(r"\b(?:in|at|for|of|to|from|is)\s+((?:[A-Z][\w'-]*)(?:\s[A-Z][\w'-]*)*)")
 _CAPITALISED = re.compile(r"(?<![.!?]\s)(?<!\A)\b([A-Z][\w'-]+)\b")
 _FIRST_NAME = re.compile(r"\b([A-Z][a-z]+)\b(?=\s+(?:is|was|has|'s)\b)")
@@ -61,8 +62,8 @@ class Words:
         return next(filter(None, found.groups()), "") if found else ""
 
     def named(self) -> str:
-        """Who or what the request is about, by its capital letters."""
-        for pattern in (_PLACE, _FIRST_NAME, _CAPITALISED):
+        """Who or what the request is about: what it says is called so, else by its capital letters."""
+        for pattern in (_CALLED, _PLACE, _FIRST_NAME, _CAPITALISED):
             if found := pattern.search(self.text):
                 return found[1]
         return ""
@@ -165,7 +166,8 @@ def _array(schema: Mapping[str, Any], words: Words, name: str, root: Any, depth:
     if isinstance(schema.get("prefixItems"), list):
         return [value(one, words, name=name, root=root, depth=depth + 1) for one in schema["prefixItems"]]
     items = schema.get("items", {})
-    if name.casefold() in _COMMANDS and _kind(_mapping(items)) == "string":
+    free = _mapping(items).keys() <= {"type", "title", "description"}
+    if name.casefold() in _COMMANDS and free and _kind(_mapping(items)) == "string":
         return ["bash", "-lc", _command(words)]
     count = max(int(schema.get("minItems", 1)), 1 if schema.get("maxItems", 1) else 0)
     made = [value(items, words, name=name, root=root, depth=depth + 1) for _ in range(count)]

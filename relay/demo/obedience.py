@@ -33,7 +33,8 @@ _GREETING = re.compile(r"\W*(?:hi|hello|hey|ping|你好|您好)\W*", re.IGNORECA
 _NO_TOOLS = re.compile(
     r"\b(?:without|no|not use|don't use|do not use|do not call) (?:any )?(?:tools?|functions?)\b", re.IGNORECASE
 )
-_AND = re.compile(r"\b([A-Z][\w'-]+)(?:,\s*|\s+and\s+|\s+or\s+)(?=[A-Z][\w'-]+)")
+_LIST = re.compile(r"\b([A-Z][\w'-]+(?:,\s*[A-Z][\w'-]+)*),?\s+(?:and|or)\s+([A-Z][\w'-]+)")
+_KEYS = re.compile(r"(['\"`][\w-]+['\"`](?:[,\s]|and\b|['\"`][\w-]+['\"`])*)(?:keys|fields)\b")
 _MUST = re.compile(r"\bmust call\b|必须调用")
 _ONE = re.compile(r"\bexactly one\b|只调用一次")
 _AGAIN = "Write it again"
@@ -170,11 +171,10 @@ def _spaced(name: str) -> str:
 
 def _arguments(tool: dict[str, Any], said: str) -> list[dict[str, Any]]:
     """A call for each of the things that the request lists (`Oslo and Paris`), else one."""
-    things = _AND.findall(said)
-    last = re.search(rf"{re.escape(things[-1])}(?:,\s*|\s+and\s+|\s+or\s+)([A-Z][\w'-]+)", said) if things else None
-    things = [*things, last[1]] if last else []
     schema = tool.get("parameters") or {"type": "object"}
-    texts = [re.sub(rf"{re.escape(things[0])}.*{re.escape(things[-1])}", thing, said) for thing in things] or [said]
+    listed = _LIST.search(said)
+    things = [*re.split(r",\s*", listed[1]), listed[2]] if listed else []
+    texts = [said.replace(listed[0], thing) for thing in things] if listed else [said]
     return [{"name": tool["name"], "arguments": value(schema, Words(text)) or {}} for text in texts[:MAX_CALLS]]
 
 
@@ -205,8 +205,10 @@ def _invoked(call: dict[str, Any]) -> str:
 def _form(request: Request) -> str:
     """JSON that fits."""
     said = request.said
-    if request.schema is True or not isinstance(request.schema, dict):
-        made: Any = {"answer": shorten(said, 100) or "demo"}
+    if request.schema is True and (keys := _KEYS.search(said)):
+        made: Any = value({"required": re.findall(r"[\w-]+(?=['\"`])", keys[1])}, Words(said))
+    elif request.schema is True or not isinstance(request.schema, dict):
+        made = {"answer": shorten(said, 100) or "demo"}
     else:
         made = value(request.schema, Words(said))
     if _errs(request):

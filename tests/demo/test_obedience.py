@@ -64,6 +64,10 @@ def calls(answer: str | None, tools: tuple[Tool, ...] = (WEATHER,)) -> list[tupl
         ("Run `ls -l` in the shell", (WEATHER, SHELL), [("shell", {"command": ["bash", "-lc", "ls -l"]})]),
         ("How is the weather in Oslo and Paris?", (WEATHER,),
          [("get_weather", {"city": "Oslo"}), ("get_weather", {"city": "Paris"})]),
+        ("What is the weather in San Francisco, CA?", (WEATHER,), [("get_weather", {"city": "San Francisco"})]),
+        ("The weather in Oslo, Paris, and Rome?", (WEATHER,),
+         [("get_weather", {"city": "Oslo"}), ("get_weather", {"city": "Paris"}), ("get_weather", {"city": "Rome"})]),
+        ("Weather in a city called '你好' (Hello)", (WEATHER,), [("get_weather", {"city": "你好"})]),
         ('write file notes/a.md with "hi there"', (NOTES,),
          [("write_file", {"path": "notes/a.md", "content": "hi there"})]),
         ("Do something", (WEATHER,), [("get_weather", {"city": "Oslo"})]),
@@ -131,6 +135,8 @@ def test_json_of_a_form() -> None:
         assert (json.loads(found), fault) == ({"name": "Jane", "age": 54}, "")
     answer, _ = asked("Tell me a joke", tools=(), form=AnswerForm())
     assert json.loads(json_answer(answer or "", AnswerForm())[0]) == {"answer": "Tell me a joke"}
+    answer, _ = asked("A joke as JSON with 'setup' and \"punchline\" keys", tools=(), form=AnswerForm())
+    assert set(json.loads(json_answer(answer or "", AnswerForm())[0])) == {"setup", "punchline"}
 
 
 @pytest.mark.parametrize("native", [True, False])
