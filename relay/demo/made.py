@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from relay.demo.schemas import Schema, Schemas, count, kinds, merged, number, strings_of
+from relay.demo.schemas import Schema, Schemas, count, kinds, listed, merged, number, strings_of
 from relay.demo.strings import Strings, is_command
 from relay.demo.words import Words, parts
 
@@ -55,7 +55,7 @@ class Maker:
             if self.schemas.fits(candidate, schema):
                 return candidate
         for key in ("anyOf", "oneOf"):
-            if branches := [part for part in schema.get(key) or () if isinstance(part, dict)]:
+            if branches := [part for part in listed(schema, key) if isinstance(part, dict)]:
                 rest = {other: part for other, part in schema.items() if other != key}
                 return self._branch(schema, rest, branches, name, depth)
         allowed = kinds(schema)
@@ -81,13 +81,12 @@ class Maker:
         if "const" in schema:
             yield schema["const"]
         yield from self.words.said(name)
-        choices = schema.get("enum") if isinstance(schema.get("enum"), list) else []
-        yield from (choice for choice in choices or () if isinstance(choice, str) and self.words.mentions(choice))
+        choices = listed(schema, "enum")
+        yield from (choice for choice in choices if isinstance(choice, str) and self.words.mentions(choice))
         if schema.get("default") is not None:
             yield schema["default"]
-        yield from choices or ()
-        if isinstance(examples := schema.get("examples"), list):
-            yield from examples
+        yield from choices
+        yield from listed(schema, "examples")
 
     def _branch(self, schema: Schema, rest: Schema, branches: list[Schema], name: str, depth: int) -> Any:
         """By the first branch that makes a fitting value; null is the last resort, and the first where it is deep."""
@@ -125,26 +124,25 @@ class Maker:
 
     def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
         items = schema.get("items", True)
-        if is_command(name) and self.words.code and schema.get("prefixItems") is None:
+        if is_command(name) and self.words.code and "prefixItems" not in schema:
             command = ["bash", "-lc", self.words.code[0]]
             if self.schemas.fits(command, schema):
                 return command
-        first = schema.get("prefixItems")
-        lists = first if isinstance(first, list) else []
+        lists = listed(schema, "prefixItems")
         least = count(schema, "minItems", 0, _MOST_ITEMS)
         most = count(schema, "maxItems", _MOST_ITEMS, _MOST_ITEMS)
         size = least if self._sparing(depth) else max(least, len(lists), self._worth(items, name))
         if items is False:
             size = min(size, len(lists))
-        made: list[Any] = []
+        array: list[Any] = []
         for index in range(min(size, max(most, least))):
             if self.left < 0 and index >= least:
                 break
             item = self.value(lists[index] if index < len(lists) else items, name, depth + 1)
             if schema.get("uniqueItems") is True:
-                item = self._other_than(made, item, lists[index] if index < len(lists) else items)
-            made.append(item)
-        return made
+                item = self._other_than(array, item, lists[index] if index < len(lists) else items)
+            array.append(item)
+        return array
 
     def _worth(self, items: Any, name: str) -> int:
         """How many items the message is good for; one where it has none."""
@@ -163,9 +161,9 @@ class Maker:
         return value
 
     def _varied(self, value: Any, schema: Schema, index: int) -> Iterable[Any]:
-        yield from (choice for choice in schema.get("enum") or ())
+        yield from listed(schema, "enum")
         for key in ("anyOf", "oneOf"):
-            for branch in schema.get(key) or ():
+            for branch in listed(schema, key):
                 yield from self._varied(value, self.schemas.resolved(branch), index)
         match value:
             case bool():

@@ -21,7 +21,7 @@ _MOST_STEPS = 32
 _LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties")
 _UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 _NO_SCHEMA = (
-    UnknownType, Unresolvable, RecursionError, re.error, TypeError, ValueError, AttributeError, ArithmeticError,
+    UnknownType, Unresolvable, re.error, TypeError, ValueError, AttributeError, ArithmeticError,
 )  # fmt: skip
 """What the validator meets with in a schema that is none."""
 _KEYWORDS = {
@@ -38,14 +38,20 @@ class Schemas:
 
     def __init__(self, root: Schema) -> None:
         self.root = root
+        self._endless = False
         self._validator = Draft202012Validator(root, registry=Registry())
 
     def fits(self, value: Any, schema: Any) -> bool:
         """Whether a value fits a part of the schema. What is no schema forbids nothing."""
+        if self._endless:
+            return True
         try:
             return self._validator.evolve(schema=schema).is_valid(value)
+        except RecursionError:  # once is enough: each takes long
+            self._endless = True
         except _NO_SCHEMA:
-            return True
+            pass
+        return True
 
     def resolved(self, schema: Any) -> Schema:
         """The same without `$ref` and `allOf` at its top."""
@@ -121,6 +127,12 @@ def kinds(schema: Schema) -> list[str]:
 def strings_of(value: Any) -> list[str]:
     """The strings of a list; none where it is no list."""
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+
+
+def listed(schema: Schema, key: str) -> list[Any]:
+    """A keyword's list; an empty one where it is none."""
+    value = schema.get(key)
+    return value if isinstance(value, list) else []
 
 
 def number(schema: Schema, key: str, default: float | None = None) -> float | None:
