@@ -3,7 +3,9 @@
     RelayError
     ├── BadRequest            400 invalid_request_error
     │   ├── ContextTooLong    400 context_length_exceeded
-    │   └── ContentRefused    400 content_filter
+    │   ├── ContentRefused    400 content_filter
+    │   └── PreviousResponseNotFound
+    │                         400 previous_response_not_found
     ├── Unauthorized          401 invalid_api_key
     │   ├── NotLoggedIn       401 not_logged_in
     │   └── WrongPassword     401 wrong_password
@@ -11,6 +13,8 @@
     │   └── SiteNotAllowed    403 site_not_allowed
     ├── UnknownModel          404 model_not_found
     ├── ConversationNotFound  404 conversation_not_found
+    ├── FileNotFound          404 file_not_found
+    ├── ResponseNotFound      404 response_not_found
     ├── AccountNotFound       404 account_not_found
     ├── LoginGone             404 login_gone
     ├── TooLarge              413 request_too_large
@@ -84,6 +88,12 @@ class ContentRefused(BadRequest):
     code = "content_filter"
 
 
+class PreviousResponseNotFound(BadRequest):
+    """The answer to build on, or one before it, is not kept."""
+
+    code = "previous_response_not_found"
+
+
 class Unauthorized(RelayError):
     """No valid key."""
 
@@ -124,6 +134,18 @@ class ConversationNotFound(RelayError):
     """An explicit conversation that is gone."""
 
     status, type, code = 404, "invalid_request_error", "conversation_not_found"
+
+
+class FileNotFound(RelayError):
+    """The caller has no stored file of that id."""
+
+    status, type, code = 404, "invalid_request_error", "file_not_found"
+
+
+class ResponseNotFound(RelayError):
+    """There is no kept answer of that id."""
+
+    status, type, code = 404, "invalid_request_error", "response_not_found"
 
 
 class AccountNotFound(RelayError):

@@ -88,6 +88,19 @@ class LoginSettings(Group):
     total_s: Clock = Field(3600, description="seconds that a login may take in all, in a window or from afar")
 
 
+class FilesSettings(Group):
+    """Files that callers store (`/v1/files`)."""
+
+    quota_mib: int = Field(1024, ge=1, le=1_048_576, description="MiB of all stored files together")
+    max_file_mib: int = Field(100, ge=1, le=100, description="largest stored file in MiB")
+    keep_s: float = Field(
+        30 * 86_400,
+        ge=60,
+        le=3650 * 86_400,
+        description="seconds that a stored file is kept, or less if asked for less",
+    )
+
+
 class Clocks(Group):
     """The three clocks of an answer, in seconds."""
 
@@ -143,7 +156,7 @@ class Settings(BaseSettings):
     )
 
     home: Path = Field(
-        default_factory=default_home, description="holds browser_profiles/, relay.db, relay.toml, sites/"
+        default_factory=default_home, description="holds browser_profiles/, relay.db, responses.db, relay.toml, sites/"
     )
     host: str = Field("127.0.0.1", description="address to listen on; anything but loopback needs an API key")
     port: int = Field(9999, ge=0, le=65535, description="TCP port")
@@ -184,13 +197,23 @@ class Settings(BaseSettings):
         le=365 * 86_400,
         description="seconds until an unused conversation is deleted on the site; 0 = at once",
     )
+    keep_responses_s: float = Field(
+        30 * 86_400,
+        ge=0,
+        le=365 * 86_400,
+        description="seconds that an unused answer of /v1/responses is kept, to be asked for again; 0 = none is",
+    )
+    keep_responses_mib: int = Field(
+        256, ge=1, le=1_048_576, description="most MiB of kept answers; the longest unused ones go first"
+    )
     sources: Literal["annotations", "list"] = Field("annotations", description="list also appends a source list")
-    fetch_urls: Literal["none", "public", "any"] = Field("public", description="who may be fetched for image_url")
+    fetch_urls: Literal["none", "public", "any"] = Field("public", description="whose files are fetched by address")
     browser: BrowserSettings = BrowserSettings()
     queue: QueueSettings = QueueSettings()
     keeper: KeeperSettings = KeeperSettings()
     passthrough: PassthroughSettings = PassthroughSettings()
     login: LoginSettings = LoginSettings()
+    files: FilesSettings = FilesSettings()
     clocks: Clocks = Clocks()
     sites: dict[str, SiteSettings] = {}
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="log level")

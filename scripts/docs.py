@@ -19,7 +19,7 @@ from relay.sites.registry import SITES
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MADE = "<!-- Made by scripts/docs from {source}; change it there. -->\n"
 
-NOT_YET = {"RELAY_FETCH_URLS"}
+NOT_YET: set[str] = set()
 """Settings that are read and checked, but that nothing obeys yet."""
 
 WHAT_TO_DO = {
@@ -34,9 +34,12 @@ WHAT_TO_DO = {
     "forbidden": "Add the name to `RELAY_ALLOWED_HOSTS`, or the origin to `RELAY_CORS_ORIGINS`.",
     "model_not_found": "`GET /v1/models` lists what you have; `?all=true` lists every site.",
     "conversation_not_found": "Leave `conversation_id` out and send the whole history.",
+    "file_not_found": "`GET /v1/files` lists the files of your key; store it again (docs/files.md).",
+    "previous_response_not_found": "Send the whole history as `input`, without `previous_response_id`.",
+    "response_not_found": "Only answers with `store` are kept, for `RELAY_KEEP_RESPONSES_S` (docs/responses.md).",
     "account_not_found": "`relay accounts list` shows the accounts.",
     "login_gone": "Ask for a new address: `relay login SITE --remote`, or the admin page.",
-    "request_too_large": "Send less; `RELAY_MAX_BODY_MIB` sets the limit.",
+    "request_too_large": "Send less; the message names the limit, and the setting that sets it.",
     "rate_limit_exceeded": "Wait as long as `Retry-After` says; else add an account, or raise the key's `--rpm`.",
     "queue_full": "Wait as long as `Retry-After` says; `RELAY_QUEUE__…` sets the limits.",
     "no_account_available": "Set an account up, or see in `/health` why those there are may not take a chat.",
@@ -47,6 +50,7 @@ WHAT_TO_DO = {
     "site_unavailable": "Try again later; see whether the site answers in your own browser.",
     "site_error": "Try again; the message repeats what the site said.",
     "answer_cut": "Send the request again: what came so far is not a whole answer.",
+    "tool_call_failed": "Try again, offer fewer or simpler tools, or ask another model.",
     "site_changed": "Update the relay, or mend the site's selectors with an overlay (docs/architecture.md).",
     "browser_fault": "Try again: the page or the browser is opened anew. The log says what died.",
     "first_byte_timeout": "Ask the site in your own browser whether it works; it was not sent again by itself.",

@@ -1,4 +1,8 @@
-"""Files inside a request body: data URLs and base64, decoded, and known by their bytes, not by what is claimed."""
+"""Files of a request body, known by their bytes, not by what is claimed.
+
+Data URLs and base64 are decoded at once; what stands elsewhere (an address, the file store) is `Pending`, until
+`gathering` has brought it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ import base64
 import binascii
 import mimetypes
 import re
+from dataclasses import dataclass
 from typing import Literal
 from urllib.parse import unquote_to_bytes
 
@@ -16,6 +21,8 @@ MAX_FILE_BYTES = 100 * 1024 * 1024
 Kind = Literal["image", "audio", "video", "file"]
 
 _DATA_URL = re.compile(r"data:([^,;]*)((?:;[^,;]*)*),", re.IGNORECASE)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+"""Of any scheme: `fetching` says which are fetched. No base64 begins so."""
 _MIME = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]*/[a-z0-9][a-z0-9!#$&^_.+-]*")
 _MAGIC: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -43,19 +50,30 @@ _CONTAINERS = ("application/zip", "application/x-ole-storage")
 """Office documents are these inside: there the name knows more than the bytes."""
 
 
-def from_source(source: str, *, param: str, name: str = "", mime: str = "") -> Attachment:
-    """An attachment from a data URL or bare base64. Raises BadRequest, TooLarge.
+@dataclass(frozen=True, repr=False)
+class Pending(Attachment):
+    """A file that is still to be brought: from an `address`, or by its `file_id`. `name` and `mime` are claims."""
 
-    `name` and `mime` are what the client says; the bytes are believed before them.
+    address: str = ""
+    file_id: str = ""
+    param: str = ""
+    """Where in the body it stands."""
+
+    def __repr__(self) -> str:
+        return f"<Pending {'address' if self.address else self.file_id} at {self.param}>"
+
+
+def from_source(source: str, *, param: str, name: str = "", mime: str = "") -> Attachment:
+    """An attachment from a data URL or bare base64; from an http(s) address one to be brought.
+
+    `name` and `mime` are what the client says; the bytes are believed before them. Raises BadRequest, TooLarge.
     """
-    if re.match(r"https?://", source, re.IGNORECASE):
-        raise BadRequest(
-            f"{param}: files by http(s) address are not fetched yet. Send a data URL (data:<type>;base64,…).",
-            param=param,
-        )
+    source = source.lstrip()
     match = _DATA_URL.match(source)
     if match is None and source[:5].lower() == "data:":
         raise BadRequest(f"{param}: not a data URL; write data:<type>;base64,<bytes>.", param=param)
+    if match is None and _ADDRESS.match(source):
+        return Pending(name, mime, b"", address=source, param=param)
     if match is None:
         data = _unbase64(source, param)
     else:
@@ -63,12 +81,17 @@ def from_source(source: str, *, param: str, name: str = "", mime: str = "") -> A
         payload = source[match.end() :]
         encoded = ";base64" in match[2].lower()
         data = _unbase64(payload, param) if encoded else unquote_to_bytes(payload.encode("utf-8", "replace"))
+    return from_bytes(data, param=param, name=name, mime=mime)
+
+
+def from_bytes(data: bytes, *, param: str, name: str = "", mime: str = "") -> Attachment:
+    """An attachment of these bytes. Raises BadRequest where there are none, TooLarge."""
     if not data:
         raise BadRequest(f"{param}: the file is empty.", param=param)
     if len(data) > MAX_FILE_BYTES:
         raise TooLarge(f"{param}: the file is larger than {MAX_FILE_BYTES >> 20} MiB.", param=param)
     found = sniff(data, name=name, claimed=mime)
-    return Attachment(name=_file_name(name, found), mime=found, data=data, kind=kind_of(found))
+    return Attachment(name=file_name(name, found), mime=found, data=data, kind=kind_of(found))
 
 
 def sniff(data: bytes, *, name: str = "", claimed: str = "") -> str:
@@ -108,7 +131,7 @@ def _unbase64(text: str, param: str) -> bytes:
         raise BadRequest(f"{param}: not valid base64.", param=param) from None
 
 
-def _file_name(name: str, mime: str) -> str:
+def file_name(name: str, mime: str) -> str:
     """The client's name without its folders, else one made from the type."""
     base = re.split(r"[/\\]", name)[-1]
     base = "".join(character for character in base if character.isprintable()).strip()[:200]

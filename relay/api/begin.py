@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from fastapi import Request
 from starlette.responses import Response
 
+from relay.api import auth
 from relay.api.answer import Limits
 from relay.api.delivery import StreamedAnswer, Wanted, WholeAnswer
+from relay.api.gathering import Gatherer
+from relay.api.kept_media import MediaKeeper
 from relay.api.rendering import Renderer
 from relay.api.tokens import Bearer
 from relay.api.tooled import ToolChat, wants_reading
@@ -45,20 +48,26 @@ class Ask:
 
 
 async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, renderer: Renderer) -> Response:
-    """Submit the chat. Its answer will be known as `answer_id`. Raises RelayError for what fails at once."""
+    """Bring the files and submit the chat. Its answer will be known as `answer_id`.
+
+    Raises RelayError for what fails at once, ClientDisconnect where the client leaves before the files are here.
+    """
     settings: Settings = request.app.state.settings
     pool: Pool = request.app.state.pool
     offers = pool.offers(everything=True)
     choice, ignored = choose(ask, offers)
     caller, brought = bearer.at(choice.site, offers)
-    if any(message.attachments for message in ask.messages):
-        await asyncio.to_thread(digest_files, ask.messages)
+    gatherer: Gatherer = request.app.state.gatherer
+    # Stored files are a key's: who brings site tokens in its place has none.
+    messages = await gatherer.gathered(ask.messages, bearer.holder.id if bearer.holder else "", request.receive)
+    if any(message.attachments for message in messages):
+        await asyncio.to_thread(digest_files, messages)
     chat = submitted(
         pool,
         ChatRequest(
             id=request.state.request_id,
             choice=choice,
-            messages=ask.messages,
+            messages=messages,
             caller=caller,
             conversation_id=ask.conversation_id or None,
             answer_id=answer_id,
@@ -74,14 +83,24 @@ async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, rend
             silent=choice.silent,
             list_sources=settings.sources == "list",
         ),
-        prompt_tokens=usage.prompt_tokens(ask.messages),
+        prompt_tokens=usage.prompt_tokens(messages),
         ignored=tuple(ignored),
+        keeper=media_keeper(request, bearer),
     )
     if not ask.stream:
         return WholeAnswer(chat, renderer, wanted)
     return StreamedAnswer(
         chat, renderer, wanted, commit_after_s=settings.commit_after_s, keep_alive_s=settings.keep_alive_s
     )
+
+
+def media_keeper(request: Request, bearer: Bearer) -> MediaKeeper | None:
+    """Where the pictures of an answer are kept; nowhere for who brings site tokens in place of a key."""
+    if bearer.holder is None:
+        return None
+    settings: Settings = request.app.state.settings
+    called = str(request.app.state.url if auth.is_owner(request) else request.base_url)
+    return MediaKeeper(request.app.state.files, bearer.holder.id, (settings.public_url or called).rstrip("/"))
 
 
 def submitted(pool: Pool, asked: ChatRequest) -> Chat:

@@ -17,6 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 from relay.api import sse
 from relay.api.answer import Composer, Limits
 from relay.api.feed import ClientGone, Feed
+from relay.api.kept_media import MediaKeeper
 from relay.api.rendering import Renderer
 from relay.chat.events import CONTENT, Event
 from relay.chat.usage import Usage
@@ -33,6 +34,8 @@ class Wanted:
     limits: Limits
     prompt_tokens: int
     ignored: tuple[str, ...] = ()
+    keeper: MediaKeeper | None = None
+    """Where the bytes of pictures and files go; None = into the answer."""
 
 
 class Answer(Response):
@@ -70,6 +73,11 @@ class Answer(Response):
     async def _answer(self, feed: Feed, send: Send) -> None:
         raise NotImplementedError
 
+    async def _take(self, feed: Feed, timeout_s: float | None = None) -> list[Event]:
+        """What came, as it may be shown."""
+        events = await feed.take(timeout_s)
+        return await self._wanted.keeper.kept(events) if self._wanted.keeper is not None else events
+
     def _deliver(self) -> None:
         """Tell the pool what the client got, before it can ask on: by it the next request is known to continue."""
         if not self._composer.cut:
@@ -94,7 +102,7 @@ class WholeAnswer(Answer):
     async def _answer(self, feed: Feed, send: Send) -> None:
         composer = self._composer
         while composer.finish is None:
-            composer.feed(await feed.take())
+            composer.feed(await self._take(feed))
         self._deliver()
         body = self._renderer.whole(composer, self._usage())
         headers = [
@@ -141,7 +149,7 @@ class StreamedAnswer(Answer):
             left_s = deadline_s - now_s()
             if left_s <= 0:
                 break
-            events += await feed.take(left_s)
+            events += await self._take(feed, left_s)
         return events
 
     async def _go_on(self, feed: Feed, send: Send) -> None:
@@ -149,7 +157,7 @@ class StreamedAnswer(Answer):
         now_s = asyncio.get_running_loop().time
         quiet_until_s = now_s() + self._keep_alive_s
         while self._composer.finish is None:
-            events = await feed.take(max(quiet_until_s - now_s(), 0.0))
+            events = await self._take(feed, max(quiet_until_s - now_s(), 0.0))
             written = self._render(events)
             if not written and now_s() >= quiet_until_s and self._composer.finish is None:
                 written = self._renderer.keep_alive(self._chat.note())

@@ -28,6 +28,8 @@ _SOCKET_NAME = "relay"
 """What commands call the server by on the owner's socket."""
 _OURS_ALONE = re.compile(r"/(admin|login)(/.*)?", re.DOTALL)
 """Paths that no page of another origin ever uses."""
+_UPLOADS = "/v1/files"
+"""The path whose bodies are files."""
 _CLIENT_GONE = 499
 """Logged where the client left before the answer's status, as nginx does."""
 
@@ -40,7 +42,8 @@ class Gate:
         self._keys = keys
         self._public_url = settings.public_url
         self._public_url = settings.public_url
-        self._max_body_bytes = settings.max_body_mib * 1024 * 1024
+        self._limit = _Limit(settings.max_body_mib, "RELAY_MAX_BODY_MIB")
+        self._upload_limit = _Limit(settings.files.max_file_mib, "RELAY_FILES__MAX_FILE_MIB", around_bytes=64 * 1024)
         self._hosts = _LOCAL_NAMES | {settings.host.lower()} | {name.lower() for name in settings.allowed_hosts or ()}
         self._any_host = "*" in self._hosts or (settings.allowed_hosts is None and not settings.is_loopback)
         given = settings.cors_origins
@@ -76,7 +79,8 @@ class Gate:
                 self._check_socket_origin(headers)
             else:
                 visit.extra += self._cors(headers, scope["path"])
-                self._check_length(headers.get("content-length", ""))
+                limit = self._upload_limit if scope["path"] == _UPLOADS else self._limit
+                limit.check(headers.get("content-length", ""))
         except RelayError as error:
             await errors.response_of(error)(scope, receive, visit)
             return
@@ -86,7 +90,7 @@ class Gate:
         if scope["method"] == "OPTIONS" and "origin" in headers and "access-control-request-method" in headers:
             await _preflight(headers)(scope, receive, visit)
             return
-        await self._app(scope, self._limited(receive), visit)
+        await self._app(scope, limit.applied(receive), visit)
 
     def _check_host(self, host: str, *, by_socket: bool) -> None:
         """A page of another name that resolves to us (DNS rebinding) is refused: names are known, addresses safe."""
@@ -139,11 +143,20 @@ class Gate:
                 "must pass the Host on, or RELAY_PUBLIC_URL must say how people reach it."
             )
 
-    def _check_length(self, length: str) -> None:
-        if length.isdigit() and int(length) > self._max_body_bytes:
-            raise self._too_large()
 
-    def _limited(self, receive: Receive) -> Receive:
+class _Limit:
+    """How large a body may be, and which setting says so. `around_bytes` come with a file in a form."""
+
+    def __init__(self, mib: int, setting: str, *, around_bytes: int = 0) -> None:
+        self._bytes = mib * 1024 * 1024 + around_bytes
+        self._fault = f"The request body is larger than {mib} MiB ({setting})."
+
+    def check(self, length: str) -> None:
+        """Raises TooLarge where a Content-Length is over it."""
+        if length.isdigit() and int(length) > self._bytes:
+            raise TooLarge(self._fault)
+
+    def applied(self, receive: Receive) -> Receive:
         """`receive` that raises TooLarge once more has come than may; the server drops the rest unread."""
         received = 0
 
@@ -151,15 +164,11 @@ class Gate:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_body_bytes:
-                raise self._too_large()
+            if received > self._bytes:
+                raise TooLarge(self._fault)
             return message
 
         return counted
-
-    def _too_large(self) -> TooLarge:
-        mib = self._max_body_bytes >> 20
-        return TooLarge(f"The request body is larger than {mib} MiB (RELAY_MAX_BODY_MIB).")
 
 
 class _Visit:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -24,6 +24,8 @@ MAX_TOKENS = 100
 FALLBACK = "kimi"
 """The site of a token to check whose shape tells none."""
 
+BROUGHT = "tokens-"
+"""Begins the ids of callers who brought site tokens; no key's id does."""
 _KEY = secrets.token_bytes(32)
 """Of this process: hashes under it tell nothing of a token."""
 
@@ -75,11 +77,23 @@ class Bearer:
         """
         brought = tokens_of(self.presented, _pattern(site, offers))
         if brought:
-            return f"tokens-{_hash(self.presented)}", brought
+            return self._bringer, brought
         if self.holder is None:
             raise self.refusal or Unauthorized("A valid API key is needed.")
         auth.allow(self.holder, site)
         return self.holder.id, ()
+
+    def whose(self, offers: Sequence[Offer]) -> str:
+        """Who calls, whichever site it is about: one who brings tokens of any is their holder. Raises Unauthorized."""
+        if any(tokens_of(self.presented, pattern) for pattern in {offer.token_pattern for offer in offers}):
+            return self._bringer
+        if self.holder is None:
+            raise self.refusal or Unauthorized("A valid API key is needed.")
+        return self.holder.id
+
+    @property
+    def _bringer(self) -> str:
+        return f"{BROUGHT}{_hash(self.presented)}"
 
 
 async def require_bearer(request: Request) -> Bearer:
@@ -87,11 +101,20 @@ async def require_bearer(request: Request) -> Bearer:
 
     Raises RateLimited, and Unauthorized for what can be neither a key nor tokens of any site: its body is not read.
     """
+    return await _bearer(request, auth.require_chatter)
+
+
+async def require_known_bearer(request: Request) -> Bearer:
+    """For what belongs to a caller of chats: it is not counted. Raises Unauthorized as above."""
+    return await _bearer(request, auth.require_holder)
+
+
+async def _bearer(request: Request, require: Callable[[Request], Awaitable[Holder]]) -> Bearer:
     settings: Settings = request.app.state.settings
     pool: Pool = request.app.state.pool
     presented = auth.presented_key(request) if settings.passes_tokens else ""
     try:
-        holder = await auth.require_chatter(request)
+        holder = await require(request)
     except Unauthorized as refusal:
         first = presented[: MAX_TOKEN_CHARS + 1].partition(",")[0].strip(" ")
         if not any(is_token(first, pattern) for pattern in _patterns(pool).values()):
@@ -102,6 +125,7 @@ async def require_bearer(request: Request) -> Bearer:
 
 
 Bringer = Annotated[Bearer, Depends(require_bearer)]
+KnownBearer = Annotated[Bearer, Depends(require_known_bearer)]
 
 
 def _hash(presented: str) -> str:

@@ -122,6 +122,8 @@ class ToolChat:
 
     def _ask_again(self, first: _Reading) -> None:
         """The repair turn: in the same conversation where there is one, else with the whole history."""
+        # By the history the conversation is found where there is one. Only what the client named, it may know in part.
+        named = self._request.conversation_id not in (None, "", "none")
         heard = self._chat.heard
         self._chat.delivered(first.said)
         said, again = Message("assistant", first.said), Message("user", first.repair)
@@ -129,7 +131,7 @@ class ToolChat:
             replace(
                 self._request,
                 messages=(*self._request.messages, said, again),
-                conversation_id=first.conversation or "none",
+                conversation_id=first.conversation if named else None,
                 heard=heard,
             )
         )

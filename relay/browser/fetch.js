@@ -41,6 +41,8 @@ post => {
     try {
       const answer = await fetch(url, {
         method, headers, redirect, body: bodyOf(body), credentials: "include", signal: stop.signal,
+        // Answers by GET have addresses of their own: the cache would keep every one, up to tens of MiB per context.
+        cache: method === "GET" ? "no-store" : "default",
       });
       post(nonce + "h" + JSON.stringify({ status: answer.status, url: answer.url, type: answer.type, headers: [...answer.headers] }));
       head = true;

@@ -43,10 +43,14 @@ def prompt_of(request: ChatRequest, messages: Sequence[Message], *, told: bool =
 
 
 def _written(message: Message, nonce: str) -> Message:
-    """The message with its calls, or its place as a call's result, in its text."""
+    """The message with its calls, or its place as a call's result, in its text; a fence begins a line of its own."""
     if message.calls:
-        return replace(message, text=tool_prompt.rendered(message, nonce), calls=())
-    return replace(message, text=tool_prompt.result(message, nonce)) if message.role == "tool" else message
+        text = tool_prompt.rendered(message, nonce)
+    elif message.role == "tool":
+        text = tool_prompt.result(message, nonce)
+    else:
+        return message
+    return replace(message, text=f"\n{text}" if text.startswith("`") else text, calls=())
 
 
 def attachments(messages: Sequence[Message]) -> tuple[Attachment, ...]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -13,19 +15,21 @@ from referencing import Registry
 from referencing.exceptions import Unresolvable
 
 from relay.chat.events import ToolCall
-from relay.chat.tool_dialects import Unreadable, decoded
+from relay.chat.tool_dialects import Unreadable, decoded, dumped
 from relay.chat.tools import AnswerForm, ToolUse
 
 MAX_FAULT_CHARS = 500
+_MAX_ERRORS = 100
 _FENCED = re.compile(r"\A`{3,}[^\n`]*\n(.*?)\n?`{3,}\s*\Z", re.DOTALL)
 _OPENING = re.compile(r"^[ \t]{0,3}`{3,}(?:json\w*)?[ \t]*\n", re.MULTILINE | re.IGNORECASE)
-_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_NUMBER = re.compile(r"-?\d{1,300}(?:\.\d{1,300})?(?:[eE][+-]?\d{1,3})?")
 
 
 def checked(calls: Sequence[ToolCall], use: ToolUse) -> tuple[tuple[ToolCall, ...], tuple[str, ...]]:
     """The calls that may be made, and what is wrong with the others.
 
-    A string where the schema wants a number or a boolean is taken for it; nothing else is mended. A schema of the
+    A string where the schema wants another type, and which can be read as that, is taken for it; nothing else is
+    mended. A schema of the
     client's that is none forbids nothing.
     """
     tools = {tool.name: tool for tool in use.tools}
@@ -40,12 +44,13 @@ def checked(calls: Sequence[ToolCall], use: ToolUse) -> tuple[tuple[ToolCall, ..
             continue
         schema = tools[call.name].parameters
         arguments = json.loads(call.arguments)
-        coerced = _coerced(arguments, schema)
-        if wrong := _misfit(coerced, schema):
+        changed = _coerce(arguments, _errors(arguments, schema))
+        if changed:  # what was a list in a string may hold numbers in strings
+            _coerce(arguments, _errors(arguments, schema))
+        if wrong := _misfit(arguments, schema):
             faults.append(f"the arguments of {call.name!r} do not fit: {wrong}")
         else:
-            written = call.arguments if coerced == arguments else json.dumps(coerced, ensure_ascii=False)
-            good.append(ToolCall(call.name, written))
+            good.append(ToolCall(call.name, dumped(arguments)) if changed else call)
     return tuple(good if use.parallel else good[:1]), tuple(faults)
 
 
@@ -96,9 +101,9 @@ def json_answer(text: str, form: AnswerForm) -> tuple[str, str]:
 def _as_written(written: str, value: Any) -> str:
     """The model's own JSON, unless only a lenient reader understands it."""
     try:
-        return written if json.loads(written) == value else json.dumps(value, ensure_ascii=False)
+        return written if json.loads(written) == value else dumped(value)
     except ValueError:
-        return json.dumps(value, ensure_ascii=False)
+        return dumped(value)
 
 
 def repair_form(fault: str, form: AnswerForm) -> str:
@@ -111,13 +116,17 @@ def repair_form(fault: str, form: AnswerForm) -> str:
 
 def _misfit(value: Any, schema: Mapping[str, Any]) -> str:
     """The first thing in which a value does not fit a schema; empty where it does."""
+    return next(map(_told, _errors(value, schema)), "")
+
+
+def _errors(value: Any, schema: Mapping[str, Any]) -> list[ValidationError]:
     try:
         Draft202012Validator.check_schema(schema)
         # An empty registry fetches nothing: a reference to another document is one that leads nowhere.
-        found = next(iter(Draft202012Validator(schema, registry=Registry()).iter_errors(value)), None)
-    except (SchemaError, Unresolvable, RecursionError, re.error, TypeError, ValueError):
-        return ""
-    return _told(found) if found is not None else ""
+        found = Draft202012Validator(schema, registry=Registry()).iter_errors(value)
+        return list(itertools.islice(found, _MAX_ERRORS))
+    except (SchemaError, Unresolvable, RecursionError, re.error, TypeError, ValueError, ArithmeticError):
+        return []
 
 
 def _told(error: ValidationError) -> str:
@@ -125,31 +134,50 @@ def _told(error: ValidationError) -> str:
     return (f"{where}: {error.message}" if where else error.message)[:MAX_FAULT_CHARS]
 
 
-def _coerced(value: Any, schema: Any, depth: int = 0) -> Any:
-    """Strings as numbers or booleans where the schema wants those and no string."""
-    if not isinstance(schema, Mapping) or depth > 16:
-        return value
-    if isinstance(value, str):
-        return _scalar(value, schema.get("type"))
-    if isinstance(value, dict):
-        fields = schema.get("properties")
-        known = fields if isinstance(fields, Mapping) else {}
-        return {key: _coerced(item, known.get(key), depth + 1) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_coerced(item, schema.get("items"), depth + 1) for item in value]
-    return value
+def _coerce(arguments: dict[str, Any], errors: Iterable[ValidationError]) -> bool:
+    """Strings become, in place, the other type that their schema wants; whether any did."""
+    changed = False
+    for error in _leaves(errors):
+        path = list(error.absolute_path)
+        if error.validator != "type" or not isinstance(error.instance, str) or not path:
+            continue
+        holder: Any = arguments
+        for step in path[:-1]:
+            holder = holder[step]
+        if not isinstance(holder[path[-1]], str):
+            continue  # changed by now; or the error is of a property's name
+        wanted = error.validator_value
+        meant = _converted(holder[path[-1]].strip(), wanted if isinstance(wanted, list) else [str(wanted)])
+        if meant is not None:
+            holder[path[-1]] = meant[0]
+            changed = True
+    return changed
 
 
-def _scalar(value: str, kind: Any) -> Any:
-    kinds = {kind} if isinstance(kind, str) else set(kind) if isinstance(kind, list) else set()
-    text = value.strip()
-    if "string" in kinds:
-        return value
+def _leaves(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
+    """All errors, those of the branches of `anyOf` and its like too."""
+    waiting = list(errors)
+    while waiting:
+        error = waiting.pop()
+        yield error
+        waiting += error.context or ()
+
+
+def _converted(text: str, kinds: Sequence[str]) -> tuple[Any] | None:
+    """A string as one of the types; None where it is none. Objects and lists too: in tags all values are text."""
+    if "null" in kinds and text.lower() == "null":
+        return (None,)
     if "boolean" in kinds and text.lower() in ("true", "false"):
-        return text.lower() == "true"
-    if kinds & {"integer", "number"} and _NUMBER.fullmatch(text):
-        number = float(text)
-        if number.is_integer() and ("integer" in kinds or "." not in text):
-            return int(number)
-        return number if "number" in kinds else value
-    return None if "null" in kinds and text.lower() == "null" else value
+        return (text.lower() == "true",)
+    if ("integer" in kinds or "number" in kinds) and _NUMBER.fullmatch(text):
+        number = float(text) if set(text) & set(".eE") else int(text)
+        if math.isfinite(number) and (isinstance(number, int) or number.is_integer() or "number" in kinds):
+            return (int(number) if "integer" in kinds and number == int(number) else number,)
+    if text.startswith(("{", "[")) and ("object" in kinds or "array" in kinds):
+        try:
+            value, end = decoded(text)
+        except Unreadable:
+            return None
+        if not text[end:] and ("object" if isinstance(value, dict) else "array") in kinds:
+            return (value,)
+    return None

@@ -17,6 +17,7 @@ JSON is read by a decoder that knows where a value ends, never by a pattern: arg
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -35,9 +36,10 @@ _CLOSING = re.compile(rf"</{PREFIX}(?:tool_calls|function_calls|tool_call|functi
 _END_OF_INVOKE = re.compile(rf"</{PREFIX}(?:invoke|function)>")
 _PARAMETER = re.compile(
     rf"""<{PREFIX}parameter(?:\s+name\s*=\s*|=)["']?(?P<key>[^"'<>\s]+)["']?(?P<more>[^<>]*)>"""
-    rf"""(?P<value>.*?)</{PREFIX}parameter>""",
+    rf"""(?P<value>.*?)</{PREFIX}parameter>(?=\s*+</?{PREFIX}(?:parameter|invoke|function)\b)""",
     re.DOTALL,
 )
+"""Ends where another one or the end of the call follows: a value may hold the closing tag's text."""
 _PAIR = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.DOTALL)
 _NAMED = re.compile(r"<(tool|name|tool_name)>\s*(.*?)\s*</\1>", re.DOTALL)
 _ARGUMENTS = re.compile(r"<(args_json|arguments|parameters|args)>\s*(.*?)\s*</\1>", re.DOTALL)
@@ -45,7 +47,10 @@ _CDATA = re.compile(r"\A<!\[CDATA\[(.*)\]\]>\Z", re.DOTALL)
 _BLANK = re.compile(r"[\s,;]*")
 _KEYS = ("arguments", "parameters", "input", "args", "tool_input", "params")
 _MAX_DEPTH = 4
-_DECODER = json.JSONDecoder(strict=False)
+MAX_NESTED = 100
+"""So deep may JSON be: what reads it afterwards goes down step by step, too."""
+_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[{}\[\]]|,(?=\s*+[}\]])', re.DOTALL)
+_NAMES_TOOL = re.compile(r'"(?:name|tool|tool_name)"\s*:\s*"([^"\\]*)"')
 
 
 @dataclass
@@ -55,6 +60,8 @@ class Block:
     calls: list[ToolCall] = field(default_factory=list)
     fault: str = ""
     """What cannot be read of it."""
+    broken: bool = False
+    """Whether that is no JSON: then nobody can say whether it was to be a call."""
 
 
 class Unreadable(ValueError):
@@ -64,31 +71,65 @@ class Unreadable(ValueError):
 def decoded(text: str, at: int = 0) -> tuple[Any, int]:
     """The JSON value that begins at `at`, and where it ends. Commas before a closing bracket are forgiven.
 
+    Raises Unreadable, also for what JSON does not have (NaN) and what nobody could send on (brackets without end).
+    """
+    end = len(text)
+    if text.startswith(("{", "["), at):
+        # Cut out first: the decoder's errors count the lines before them, which takes long in a long text.
+        text, end = without_commas(text, at)
+        at = 0
+    try:
+        value, stop = _DECODER.raw_decode(text, at)
+    except ValueError as error:
+        raise Unreadable(error.msg if isinstance(error, json.JSONDecodeError) else str(error)) from None
+    return value, end if at == 0 and end != len(text) else stop
+
+
+def without_commas(text: str, at: int = 0) -> tuple[str, int]:
+    """The object or list that begins at `at`, without commas before closing brackets, and where it ends in `text`.
+
     Raises Unreadable.
     """
-    try:
-        return _DECODER.raw_decode(text, at)
-    except (ValueError, RecursionError) as error:
-        first = error
-    mended = without_commas(text[at:])
-    if len(mended) < len(text) - at:
-        try:
-            value, end = _DECODER.raw_decode(mended)
-            return value, len(text) - (len(mended) - end)
-        except (ValueError, RecursionError):
-            pass
-    raise Unreadable(f"{first.msg if isinstance(first, json.JSONDecodeError) else 'it is nested too deep'}")
-
-
-def without_commas(text: str) -> str:
-    """JSON without commas before a closing bracket; strings stay as they are."""
     kept: list[str] = []
-    at = 0
-    for match in re.finditer(r'"(?:[^"\\]|\\.)*"|,(?=\s*[}\]])', text, re.DOTALL):
-        if match[0] == ",":
-            kept.append(text[at : match.start()])
-            at = match.end()
-    return "".join([*kept, text[at:]])
+    begin, depth = at, 0
+    for token in _TOKEN.finditer(text, at):
+        sign = token[0][0]
+        if sign == ",":
+            kept.append(text[begin : token.start()])
+            begin = token.end()
+        elif sign in "{[":
+            depth += 1
+            if depth > MAX_NESTED:
+                raise Unreadable("it is nested too deep")
+        elif sign in "}]":
+            depth -= 1
+            if depth == 0:
+                return "".join([*kept, text[begin : token.end()]]), token.end()
+    raise Unreadable("it ends too early")
+
+
+def dumped(value: Any) -> str:
+    """JSON that is readable in any script; half characters stay escaped, or it could not be sent."""
+    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return json.dumps(value)
+    return text
+
+
+def _finite(literal: str) -> float:
+    value = float(literal)
+    if math.isinf(value):
+        raise ValueError(f"{literal[:20]} is too large")
+    return value
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(strict=False, parse_float=_finite, parse_constant=_no_constant)
 
 
 def calls_of(value: Any) -> list[ToolCall] | None:
@@ -104,6 +145,8 @@ def calls_of(value: Any) -> list[ToolCall] | None:
     inner = value.get("function")
     if isinstance(inner, dict):
         value = inner
+    if "description" in value:
+        return None  # what is told of a tool, told again
     name = value.get("name") or value.get("tool") or value.get("tool_name") or inner
     if not isinstance(name, str) or not name:
         return None
@@ -111,7 +154,7 @@ def calls_of(value: Any) -> list[ToolCall] | None:
     if not given and set(value) - {"name", "tool", "tool_name", "id", "type", "index"}:
         return None
     arguments = _object(given[0]) if given else {}
-    return [ToolCall(name, _dump(arguments))] if arguments is not None else None
+    return [ToolCall(name, dumped(arguments))] if arguments is not None else None
 
 
 def _object(given: Any) -> dict[str, Any] | None:
@@ -124,10 +167,6 @@ def _object(given: Any) -> dict[str, Any] | None:
     if given is None:
         return {}
     return given if isinstance(given, dict) else None
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False)
 
 
 def read_fence(text: str, at: int, bar: str) -> tuple[Block, int]:
@@ -143,7 +182,7 @@ def read_fence(text: str, at: int, bar: str) -> tuple[Block, int]:
         try:
             value, end = decoded(text, at)
         except Unreadable as error:
-            block.fault = f"a block of calls holds what is no JSON: {error}"
+            block.fault, block.broken = f"a block of calls holds what is no JSON: {error}", True
             return block, len(text)
         found = calls_of(value)
         if found is None:
@@ -215,12 +254,12 @@ def _read_inner(text: str, at: int, depth: int) -> tuple[Block, int]:
     if name:
         given = _object(_value(arguments[2])) if arguments else {}
         fault = "" if given is not None else f"the arguments of {name[2]!r} are no JSON object"
-        return Block([ToolCall(name[2], _dump(given))] if given is not None else [], fault), closing.start()
-    pairs = {key.strip(): _typed(value) for key, value in _PAIR.findall(body)}
+        return Block([ToolCall(name[2], dumped(given))] if given is not None else [], fault), closing.start()
+    pairs = {key.strip(): _value(value) for key, value in _PAIR.findall(body)}
     called = body.partition("<arg_key>")[0].strip()
     if not called or len(called.split()) != 1:
         return Block(fault="a call has no name"), len(text)
-    return Block([ToolCall(called, _dump(pairs))]), closing.start()
+    return Block([ToolCall(called, dumped(pairs))]), closing.start()
 
 
 def _read_invoke(text: str, at: int) -> tuple[Block, int]:
@@ -235,21 +274,22 @@ def _read_invoke(text: str, at: int) -> tuple[Block, int]:
         except Unreadable as error:
             return Block(fault=f"the arguments of {name!r} are no JSON: {error}"), len(text)
         closing = _END_OF_INVOKE.match(text, _skip(text, end))
-        return Block([ToolCall(name, _dump(value))]), closing.end() if closing else end
+        return Block([ToolCall(name, dumped(value))]), closing.end() if closing else end
     arguments: dict[str, Any] = {}
     while parameter := _PARAMETER.match(text, begin):
         raw = parameter["value"]
-        literal = re.search(r"string\s*=\s*[\"']true", parameter["more"]) is not None
-        arguments[parameter["key"]] = _value(raw) if literal else _typed(raw)
+        typed = re.search(r"string\s*=\s*[\"']false", parameter["more"]) is not None
+        arguments[parameter["key"]] = _typed(raw) if typed else _value(raw)
         begin = _skip(text, parameter.end())
     closing = _END_OF_INVOKE.match(text, begin)
     if closing is None:
         return Block(fault=f"the answer ends within a call of {name!r}"), len(text)
-    return Block([ToolCall(name, _dump(arguments))]), closing.end()
+    return Block([ToolCall(name, dumped(arguments))]), closing.end()
 
 
 def _value(raw: str) -> str:
-    """A tag's text: without CDATA, and the line breaks that only set it apart."""
+    """A tag's text: without CDATA, and the line breaks that only set it apart. What it means, the tool's schema tells:
+    a file's text may look like JSON."""
     cdata = _CDATA.match(raw.strip())
     if cdata:
         return cdata[1]
@@ -257,15 +297,13 @@ def _value(raw: str) -> str:
 
 
 def _typed(raw: str) -> Any:
-    """A tag's text as an object or a list where it is one; what else it may mean, the tool's schema tells."""
-    text = _value(raw)
-    if text.lstrip().startswith(("{", "[")):
-        try:
-            value, end = decoded(text.strip())
-        except Unreadable:
-            return text
-        return value if not text.strip()[end:] else text
-    return text
+    """A tag's text that is said to be JSON."""
+    text = _value(raw).strip()
+    try:
+        value, end = decoded(text)
+    except Unreadable:
+        return text
+    return text if text[end:] else value
 
 
 def _skip(text: str, at: int) -> int:
@@ -278,3 +316,8 @@ def _skip(text: str, at: int) -> int:
 def known(block: Block, names: Collection[str]) -> bool:
     """Whether it holds calls, all of tools that there are."""
     return bool(block.calls) and all(call.name in names for call in block.calls)
+
+
+def meant(text: str, names: Collection[str]) -> bool:
+    """Whether JSON that cannot be read was to call a tool."""
+    return any(name[1] in names for name in _NAMES_TOOL.finditer(text))

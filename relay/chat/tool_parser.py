@@ -19,7 +19,7 @@ MAX_TAG_CHARS = 300
 _MAYBE = {"", "json", "json5", "jsonc", "xml", "tool", "tools", "tool_json", "tool_call", "tool_calls", "tool_code",
           "function_call", "function_calls"}  # fmt: skip
 """Info words of fences that hold calls at times, and other things at others."""
-_OPENED = re.compile(rf"{BAR}(?P<info>[^`\n]*)\n")
+_OPENED = re.compile(rf"{BAR}(?:[ \t]*(?P<own>call-[0-9a-z]{{1,16}})[ \t]*(?=[{{\[])|(?P<info>[^`\n]*)\n)")
 _FENCE = re.compile(rf"^{_OPENED.pattern}", re.MULTILINE)
 _TAG = re.compile(
     rf"<{PREFIX}(?:tool_calls>|function_calls>|tool_call>|function_call>|invoke\s|function=)|\[TOOL_CALLS\]"
@@ -35,7 +35,9 @@ _BARE = re.compile(
     r"""[\[{\s]*"(?:name|tool|tool_name|tool_calls|calls|function_calls|function|type|id|arguments|parameters|input)"\s*:"""
 )
 _BEGINS_BARE = re.compile(r'[\[{][\[{\s]*(?:"[a-z_]{0,16}"?\s*)?\Z')
+_CUT_OPENING = re.compile(r"\s*`{3,}[ \t]*call-[0-9a-z]{0,16}\s*")
 _MAX_TRIES = 8
+_MAX_WRAPPERS = 2
 _PIECE_CHARS = 512
 """So much is looked at in one go: what follows a false beginning is looked at again, but no more than this."""
 
@@ -89,9 +91,13 @@ class ToolParser:
             found = maybe.whole(self._names)
             if found is not None and found.calls:
                 return Parsed(calls=tuple(found.calls))
+            if found is None and maybe.cut(self._names):
+                return Parsed(fault="the answer ends within a call, or its JSON cannot be read")
             out.append("".join(self._blank) + maybe.text)
             self._blank = []
         if self._block is None:
+            if _CUT_OPENING.fullmatch(self._held):
+                return Parsed("".join(out), fault="the answer ends where a block of calls begins")
             return Parsed("".join([*out, *self._blank, self._held]))
         text = "".join(self._block)
         block = read_block(text)
@@ -128,7 +134,7 @@ class ToolParser:
             self._maybe = _Maybe("tag")
             return rest
         assert fence is not None
-        info = fence["info"].strip()
+        info = (fence["own"] or fence["info"]).strip()
         if _NONCE.fullmatch(info):
             self._block = []
             return rest
@@ -266,33 +272,45 @@ class _Maybe:
         self._tries += 1
         return False if self._tries >= _MAX_TRIES else None
 
+    def cut(self, names: Collection[str]) -> bool:
+        """Whether it was to be a call, and has no end or cannot be read."""
+        inside = self.text[self.head :].lstrip()
+        if self.kind == "tag" or _TAG.match(inside):
+            return True
+        return self._read()[0].broken and dialects.meant(inside, names)
+
     def whole(self, names: Collection[str]) -> Block | None:
         """The calls, where all of it is calls of tools that there are."""
         if self.kind == "tag":
             return None
-        if self.kind == "fence":
-            block, end = dialects.read_fence(self.text, self.head, self.bar)
-        else:
-            block, end = dialects.read_fence(self.text, 0, "\0")
+        block, end = self._read()
         return (
             block if not block.fault and dialects.known(block, names) and not self.text[end:].strip("`\n \t") else None
         )
 
+    def _read(self) -> tuple[Block, int]:
+        return dialects.read_fence(self.text, self.head, self.bar if self.kind == "fence" else "\0")
 
-def tag_verdict(text: str, names: Collection[str], *, full: bool = False) -> bool | None:
-    """Whether a text that begins like a tag begins a call; None where it is too short to tell (but `full`: no)."""
+
+def tag_verdict(text: str, names: Collection[str], *, full: bool = False, within: int = 0) -> bool | None:
+    """Whether a text that begins like a tag begins a call; None where it is too short to tell (but `full`: no).
+
+    `within` counts the wrappers around it: each is looked into again with each character, so they may not be many.
+    """
     if text.startswith(MARK):
         rest = text[len(MARK) :].lstrip()
         return None if not rest else rest[0] in "[{" or _named(rest, names)
     if wrapper := WRAPPER.match(text):
         rest = text[wrapper.end() :].lstrip()
+        if within == _MAX_WRAPPERS:
+            return False
         if not rest:
             return None
         if rest[0] in "{[":
             return True
         if rest[0] == "<":
             if INVOKE.match(rest) or _TAG.match(rest):
-                return tag_verdict(rest, names, full=full)
+                return tag_verdict(rest, names, full=full, within=within + 1)
             if re.match(r"<(?:tool|name|tool_name)>", rest):
                 return True
             return None if len(rest) < MAX_INFO_CHARS and ">" not in rest and not full else False
@@ -319,6 +337,9 @@ def read_block(text: str) -> Block:
         at = _past_blank(text, at)
         fence = _OPENED.match(text, at)
         if fence is not None:
+            info = (fence["own"] or fence["info"]).strip()
+            if block.calls and not _NONCE.fullmatch(info) and info.lower() not in _MAYBE:
+                return block  # a result that it made up
             inside = _past_blank(text, fence.end())
             if text.startswith("<", inside):
                 found, at = dialects.read_tags(text, inside)

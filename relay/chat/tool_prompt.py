@@ -13,26 +13,31 @@ read all the same (`tool_parser`).
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from relay.chat.request import Message
 from relay.chat.tools import AnswerForm, Tool, ToolUse
 
 _HAN = re.compile(r"[\u3400-\u9fff]")
-_EXAMPLE = Tool("make_tea")
+_KANA = re.compile(r"[\u3040-\u30ff]")
+_LETTER = re.compile(r"[^\W\d_]")
+_HAN_SHARE = 0.2
+"""Of the letters: a Chinese word quoted in an English question is less, a Chinese question about English code more."""
 _ENGLISH = {
     "offer": "You can use tools. Each line of this block is one tool, with the JSON schema of its arguments:",
     "how": "To call tools, write a code block whose info word is `call-{nonce}`, one JSON object per line, and stop "
-    "after the block: the results come with the next message. For example, were there a tool make_tea:",
+    "after the block: the results come with the next message. For example, were there a tool {example}:",
     "again": "The tools that you were told of are still there. A block of calls now has the info word `call-{nonce}`.",
     "auto": "call tools where they help, else answer in plain text without such a block.",
     "among": "you may call {names} and no other tool, or answer in plain text without such a block.",
     "required": "you must call at least one tool; do not answer in text.",
     "named": "you must call {names}; do not answer in text.",
     "one": " Make exactly one call.",
+    "at most one": " If you call, make exactly one call.",
     "many": " Several calls go into one block.",
     "or": " or ",
     "form": "Answer with one code block whose info word is `json`, and nothing before or after it. It holds one JSON "
@@ -42,13 +47,14 @@ _ENGLISH = {
 _CHINESE = {
     "offer": "你可以使用工具。下面代码块中每一行是一个工具，包括其参数的 JSON schema：",
     "how": "要调用工具，请写一个代码块，其语言标记为 `call-{nonce}`，每行一个 JSON 对象，写完代码块就停止："
-    "结果会在下一条消息中给出。例如，假如有一个工具 make_tea：",
+    "结果会在下一条消息中给出。例如，假如有一个工具 {example}：",
     "again": "之前告诉你的工具仍然可用。现在调用代码块的语言标记是 `call-{nonce}`。",
     "auto": "需要时调用工具，否则直接用文字回答，不写这样的代码块。",
     "among": "可以调用 {names}（不能调用其他工具），也可以直接用文字回答，不写这样的代码块。",
     "required": "必须调用至少一个工具，不要用文字回答。",
     "named": "必须调用 {names}，不要用文字回答。",
     "one": "只调用一次。",
+    "at most one": "如果调用，只调用一次。",
     "many": "多个调用写在同一个代码块里。",
     "or": " 或 ",
     "form": "请只用一个语言标记为 `json` 的代码块回答，前后不要写任何内容。其中是一个 JSON 对象{schema}",
@@ -57,16 +63,20 @@ _CHINESE = {
 
 
 def is_chinese(text: str) -> bool:
-    """Whether any Han character is in it."""
-    return _HAN.search(text) is not None
+    """Whether it was written for Chinese readers: enough of it is Han, and none of it Japanese."""
+    han = len(_HAN.findall(text))
+    return han > 0 and _KANA.search(text) is None and han >= _HAN_SHARE * len(_LETTER.findall(text))
 
 
 def instructions(use: ToolUse, *, chinese: bool) -> str:
     """All that a model must know: the tools, how to call them, and what it may do now."""
     words = _CHINESE if chinese else _ENGLISH
-    example = fence(f"call-{use.nonce}", [_json({"name": _EXAMPLE.name, "arguments": {"cups": 2}})])
+    made_up = _made_up({tool.name for tool in use.tools})
+    example = fence(f"call-{use.nonce}", [_json({"name": made_up, "arguments": {"cups": 2}})])
     offered = fence("tools", map(_described, use.tools))
-    return "\n".join([words["offer"], offered, words["how"].format(nonce=use.nonce), example, _rule(use, words)])
+    return "\n".join(
+        [words["offer"], offered, words["how"].format(nonce=use.nonce, example=made_up), example, _rule(use, words)]
+    )
 
 
 def reminder(use: ToolUse, *, chinese: bool) -> str:
@@ -81,7 +91,15 @@ def _rule(use: ToolUse, words: Mapping[str, str]) -> str:
         said = words["named"].format(names=names) if names else words["required"]
     else:
         said = words["among"].format(names=names) if names else words["auto"]
-    return f"Rule: {said}{words['many'] if use.parallel else words['one']}"
+    one = words["one"] if use.choice == "required" else words["at most one"]
+    return f"Rule: {said}{words['many'] if use.parallel else one}"
+
+
+def _made_up(names: Collection[str]) -> str:
+    """The name of a tool that there is not: a model must not take the example for a call that was made."""
+    return next(
+        name for number in itertools.count(1) if (name := f"make_tea{number if number > 1 else ''}") not in names
+    )
 
 
 def rendered(message: Message, nonce: str) -> str:
@@ -124,7 +142,7 @@ def _read(arguments: str) -> Any:
     """Arguments as JSON; what a client sent back that is none stays a string."""
     try:
         return json.loads(arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return arguments
 
 

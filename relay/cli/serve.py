@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from loguru import logger
@@ -92,6 +92,7 @@ async def _serve(settings: Settings, ready: Callable[[str], None], beside: Abstr
             grace_s = settings.stop_grace_s
             # The pool ends its answers with an error that says so; only then would the servers cut what is left.
             async with (
+                aclosing(app.state.shelves),
                 api.HttpServer(app, settings.host, settings.port, grace_s=grace_s + CUT_S) as server,
                 api.LocalServer(app, settings.socket, grace_s=grace_s + CUT_S) as local,
             ):

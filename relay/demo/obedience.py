@@ -17,7 +17,7 @@ from relay.demo.words import Words, parts
 _MOST_CALLS = 3
 _MOST_RESULT_CHARS = 500
 _MOST_PROMPT_CHARS = 300
-_GREETING = re.compile(r"\W*(?:hi|hello|hey|hi there|hello there|你好|您好|嗨|哈喽)\W*", re.IGNORECASE)
+_GREETING = re.compile(r"\W*(?:hi|hello|hey|hi there|hello there|ping|你好|您好|嗨|哈喽)\W*", re.IGNORECASE)
 _NO_TOOLS = re.compile(
     r"\bwithout (?:(?:using|calling|any|the) )*(?:tools?|functions?)\b|\bno tools?\b"
     r"|\b(?:do not|don['’]t|never) (?:use|call) (?:(?:any|the) )*(?:tools?|functions?)\b|\bdo not call\b"
@@ -161,11 +161,6 @@ def _object(asked: Asked) -> Any:
 
 def _told(asked: Asked) -> str:
     """A sentence that repeats what the calls brought."""
-    chinese = texts.is_chinese(asked.words)
-    said = [
-        (f"`{name}` 的结果是：{content}" if chinese else f"`{name}` says: {content}") if name else content
-        for name, content in asked.results
-    ]
-    limit = max(_MOST_RESULT_CHARS // len(said), 40)
-    lines = [texts.shorten(" ".join(line.split()), limit) for line in said]
-    return ("工具已经回答。" if chinese else "The tools have answered. ") + ("；" if chinese else " ").join(lines)
+    limit = max(_MOST_RESULT_CHARS // len(asked.results), 40)
+    said = "; ".join(f"{name or 'it'}: {texts.shorten(content, limit)}" for name, content in asked.results)
+    return f"工具的结果是：{said}" if texts.is_chinese(asked.words) else f"The tools say: {said}"

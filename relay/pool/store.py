@@ -9,7 +9,6 @@ something after a restart.
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import time
 from collections import deque
@@ -21,7 +20,7 @@ from typing import Any
 import aiosqlite
 from loguru import logger
 
-from relay.errors import BadRequest
+from relay.pool.database import open_database
 from relay.pool.rows import AccountRow, ConversationRow, TurnRow
 
 DAY_S = 86_400.0
@@ -116,23 +115,8 @@ class Store:
 
         Raises BadRequest when a newer relay wrote it, or when it cannot be opened at all.
         """
-        try:
-            _touch(file)
-            try:
-                db, found = await _connect(file, clock)
-            except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
-                    raise
-                aside = _put_aside(file)
-                logger.warning(
-                    "{} is damaged ({}); it was put aside as {} and a new one begun: conversations, cool-downs and "
-                    "the states of accounts start anew",
-                    file, error, aside.name,
-                )  # fmt: skip
-                _touch(file)
-                db, found = await _connect(file, clock)
-        except (sqlite3.Error, OSError) as error:
-            raise BadRequest(f"{file} cannot be opened ({error}). Look at the disk and the folder's rights.") from None
+        lost = "conversations, cool-downs and the states of accounts start anew"
+        db, found = await open_database(file, MIGRATIONS, lambda db: _read(db, clock), lost=lost)
         return cls(file, db, found, clock)
 
     async def flush(self) -> None:
@@ -290,37 +274,8 @@ class Store:
             )  # fmt: skip
 
 
-def _touch(file: Path) -> None:
-    """Create the file before SQLite does: what SQLite puts beside it takes over its rights."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))  # what forbids it is told before a thread is started
-    file.chmod(0o600)
-
-
-async def _connect(file: Path, clock: Callable[[], float]) -> tuple[aiosqlite.Connection, _Found]:
-    """A connection to a whole file of the present schema, and what it holds. Raises sqlite3.Error, BadRequest."""
-    db = await aiosqlite.connect(file, isolation_level=None)
-    try:
-        version = await _one(db, "PRAGMA user_version")
-        if version > len(MIGRATIONS):
-            raise BadRequest(
-                f"{file} was written by a newer relay (its schema is {version}, this one knows {len(MIGRATIONS)}). "
-                "Update relay, or start it with another home folder."
-            )
-        if (found := await _one(db, "PRAGMA quick_check(1)")) != "ok":
-            raise sqlite3.DatabaseError(found)
-        await db.execute("PRAGMA journal_mode = WAL")
-        await db.execute("PRAGMA synchronous = NORMAL")
-        for number, script in enumerate(MIGRATIONS[version:], version + 1):
-            await db.executescript(f"BEGIN; {script} PRAGMA user_version = {number}; COMMIT;")
-        await db.execute("DELETE FROM starts WHERE at < ?", (clock() - DAY_S,))
-        return db, await _read(db)
-    except BaseException:
-        await db.close()
-        raise
-
-
-async def _read(db: aiosqlite.Connection) -> _Found:
+async def _read(db: aiosqlite.Connection, clock: Callable[[], float]) -> _Found:
+    await db.execute("DELETE FROM starts WHERE at < ?", (clock() - DAY_S,))
     found = _Found()
     for name, *state in await db.execute_fetchall("SELECT name, state, why, since, reason FROM accounts"):
         found.accounts[name] = AccountRow(*state)
@@ -335,27 +290,3 @@ async def _read(db: aiosqlite.Connection) -> _Found:
     for row in await db.execute_fetchall("SELECT * FROM turns ORDER BY rowid"):
         found.turns.append(TurnRow(*row))
     return found
-
-
-async def _one(db: aiosqlite.Connection, sql: str) -> Any:
-    async with db.execute(sql) as cursor:
-        row = await cursor.fetchone()
-    return row[0] if row is not None else None
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    """Whether the file's content is at fault. SQLITE_ERROR: the tables are not those that its version promises."""
-    kind = getattr(error, "sqlite_errorname", "SQLITE_CORRUPT")
-    return kind in ("SQLITE_NOTADB", "SQLITE_ERROR") or kind.startswith("SQLITE_CORRUPT")
-
-
-def _put_aside(file: Path) -> Path:
-    """Rename the file, with what SQLite keeps beside it, to the first free `<name>.damaged-<n>`."""
-    number = 1
-    while (aside := file.with_name(f"{file.name}.damaged-{number}")).exists():
-        number += 1
-    for ending in ("", "-wal", "-shm"):
-        part = file.with_name(file.name + ending)
-        if part.exists():
-            part.rename(aside.with_name(aside.name + ending))
-    return aside

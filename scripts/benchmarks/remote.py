@@ -251,13 +251,13 @@ def markdown(figures: dict[str, float | str]) -> str:
     return "\n".join(lines)
 
 
-def write(section: str, page: Path) -> None:
+def write_section(section: str, page: Path, begins: str = BEGIN, ends: str = END) -> None:
     """Put the section between its marks."""
-    before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
+    before, begin, rest = page.read_text(encoding="utf-8").partition(begins)
+    _, end, after = rest.partition(ends)
     if not begin or not end:
-        raise BenchError(f"{page} has no marks {BEGIN} and {END}")
-    page.write_text(f"{before}{BEGIN}\n{section}\n{END}{after}", encoding="utf-8")
+        raise BenchError(f"{page} has no marks {begins} and {ends}")
+    page.write_text(f"{before}{begins}\n{section}\n{ends}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -272,7 +272,7 @@ def main() -> None:
     section = markdown(asyncio.run(measure()))
     print(section)
     if not options.no_write:
-        write(section, ROOT / "docs" / "benchmarks.md")
+        write_section(section, ROOT / "docs" / "benchmarks.md")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import aclosing
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -42,6 +43,7 @@ class Served:
         self._down = asyncio.Event()
         self.app = create_app(self.settings, self.pool)
         async with (
+            aclosing(self.app.state.shelves),
             HttpServer(self.app, grace_s=1) as server,
             LocalServer(self.app, self.settings.socket, grace_s=1),
         ):

@@ -41,6 +41,7 @@ from relay.pool.measures import Measures
 Script = Callable[["ScriptedChat"], AsyncIterator[Event]]
 PIECES = ("Hello", ", ", "wörld", " 你好", " 🙂", '\n```py\nprint("x")\n```\n')
 ANSWER = "".join(PIECES)
+PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(64)
 
 
 async def plain(chat: ScriptedChat) -> AsyncIterator[Event]:
@@ -60,6 +61,12 @@ async def rich(chat: ScriptedChat) -> AsyncIterator[Event]:
     yield Sources((Source("https://example.org/a", "A [page]", index=1), Source("javascript:alert(1)", "no")))
     yield Media("image", url="https://example.org/p (1).png", name="picture")
     yield Text("Done.")
+    yield Finished("stop")
+
+
+async def draws(chat: ScriptedChat) -> AsyncIterator[Event]:
+    yield Text("Here it is.")
+    yield Media("image", url="https://site.example/p.png", data=PICTURE, mime="image/png", name="a cat", private=True)
     yield Finished("stop")
 
 
@@ -142,6 +149,7 @@ async def echo(chat: ScriptedChat) -> AsyncIterator[Event]:
 SCRIPTS: dict[str, Script] = {
     "demo": plain,
     "rich": rich,
+    "draws": draws,
     "long": long,
     "slow": slow,
     "silent": silent,
@@ -313,6 +321,7 @@ class ScriptedPool:
     def offers(self, *, everything: bool = False) -> Sequence[Offer]:
         demo = [Offer("demo", "demo", "demo", "Demo", True, ("gpt-demo",), thinking=True, search=True, images=True)]
         demo += [Offer(f"demo/{key}", "demo", key, f"Demo {key}") for key in (*SCRIPTS, "full") if key != "demo"]
+        demo = [replace(offer, draws=offer.key in ("draws", "rich", "limited")) for offer in demo]
         demo = [replace(offer, token_pattern=r"tok-[a-z]{4,}") for offer in demo]
         kimi = Offer("kimi", "kimi", "k2d6-chat", "Kimi", default=True, agents="[0-9a-z]{20}", ready=False)
         kimi = replace(kimi, token_pattern=r"kim-[a-z]{4,}")

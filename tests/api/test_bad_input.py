@@ -103,7 +103,7 @@ def part(**fields: Any) -> dict[str, Any]:
         ({"type": "image_url", "image_url": {"url": "data:image/png;base64,%%%"}}, "image_url"),
         ({"type": "image_url", "image_url": {"url": "data:image/png;base64,"}}, "image_url"),
         ({"type": "image_url", "image_url": {"url": "data:nothing"}}, "image_url"),
-        ({"type": "image_url", "image_url": {"url": "https://example.org/a.png"}}, "image_url"),
+        ({"type": "image_url", "image_url": {"url": "https://localhost/a.png"}}, "image_url"),
         ({"type": "image_url", "image_url": {}}, "image_url"),
         ({"type": "input_image", "file_id": "file-1"}, "image_url"),
         ({"type": "input_audio", "input_audio": {"data": "*", "format": "wav"}}, "input_audio.data"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -14,14 +15,20 @@ from tests.api.conftest import Served
 from tests.api.raw import CHAT, body
 
 
-def send(relay: Served, model: str, *, stream: bool) -> socket.socket:
+def bare(relay: Served, asked: dict[str, Any], path: str = CHAT) -> socket.socket:
     """A request over a bare socket, so that leaving is nothing but closing it."""
     address = urlsplit(relay.url)
-    content = json.dumps(body(model, stream=stream)).encode()
+    content = json.dumps(asked).encode()
     connection = socket.create_connection((address.hostname or "", address.port or 0), timeout=10)
-    head = f"POST {CHAT} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(content)}\r\n\r\n"
-    relay.pool.submitted.clear()
+    head = f"POST {path} HTTP/1.1\r\nHost: {address.netloc}\r\nContent-Length: {len(content)}\r\n\r\n"
     connection.sendall(head.encode() + content)
+    return connection
+
+
+def send(relay: Served, model: str, *, stream: bool, path: str = CHAT, **fields: Any) -> socket.socket:
+    """The same, once its chat has begun."""
+    relay.pool.submitted.clear()
+    connection = bare(relay, body(model, stream=stream, **fields), path)
     assert relay.pool.submitted.wait(10)
     assert relay.pool.last.started.wait(10)
     return connection

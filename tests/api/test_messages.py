@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from relay.api.attachments import from_source, kind_of, sniff
-from relay.errors import BadRequest
+from relay.api.attachments import Pending, from_source, kind_of, sniff
 from tests.api.conftest import Served
 from tests.api.raw import CHAT, body
 from tests.api.test_bad_input import PNG
@@ -111,10 +110,10 @@ def test_kinds() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("url", ["HTTPS://example.org/x", "http://localhost/"])
-def test_addresses_are_not_fetched(url: str) -> None:
-    with pytest.raises(BadRequest, match="not fetched yet"):
-        from_source(url, param="p")
+@pytest.mark.parametrize("url", ["HTTPS://example.org/x", " http://localhost/", "file:///etc/passwd"])
+def test_addresses_are_for_later(url: str) -> None:
+    pending = from_source(url, param="p", name="a", mime="image/*")
+    assert pending == Pending("a", "image/*", b"", address=url.strip(), param="p")
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def test_a_wrong_call_is_asked_for_again(http: httpx.Client, relay: Served, site
         assert message["content"] == "I look.", "what was shown is shown"
     first, second = relay.pool.chats[-2:]
     assert "get_weather" in (first.given or "")
-    assert second.request.conversation_id == "conv-9"
+    assert second.request.conversation_id is None, "it is found by its history"
     assert second.request.heard == "key of the history"
     assert [one.role for one in second.request.messages] == ["user", "assistant", "user"]
     assert "days" in second.request.messages[-1].text, "it is told what was wrong"
@@ -151,6 +151,12 @@ def test_twice_wrong(http: httpx.Client, site: Any, stream: bool) -> None:
     answer = http.post(CHAT, json={**body, "tool_choice": "required", "stream": stream})
     assert "tool_call_failed" in answer.text
     assert answer.status_code == 502
+
+
+def test_a_named_conversation_is_named_again(http: httpx.Client, relay: Served, site: Any) -> None:
+    site("No.", lambda chat: fence(chat, OSLO))
+    ask(http, stream=False, tools=[WEATHER], tool_choice="required", conversation_id="conv-1")
+    assert relay.pool.last.request.conversation_id == "conv-9", "of which the client may know a part only"
 
 
 def test_a_required_call_that_is_missing_is_asked_for(http: httpx.Client, relay: Served, site: Any) -> None:

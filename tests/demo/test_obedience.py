@@ -88,7 +88,7 @@ def test_calls(message: str, expected: list[tuple[str, Any]]) -> None:
 
 
 @pytest.mark.parametrize(
-    "message", ["hi", "Hello!", "你好", "Weather in Oslo, without tools", "不要使用工具，直接回答"]
+    "message", ["hi", "Hello!", "你好", "ping", "Weather in Oslo, without tools", "不要使用工具，直接回答"]
 )
 def test_some_messages_want_no_tool(message: str) -> None:
     prompt = written(message)
@@ -127,7 +127,7 @@ def test_results_are_told_in_text() -> None:
         assert '{"sky": "clear ```"}' in answer
         assert parsed(answer) == Parsed(answer)
     chinese = written("北京的天气怎么样？", CALLED, replace(BROUGHT, text="x" * 1000))
-    assert "get_weather` 的结果是：xxx" in answered(chinese)
+    assert answered(chinese).startswith("工具的结果是：get_weather: xxx")
     assert len(answered(chinese)) < 600
 
 
@@ -207,9 +207,9 @@ def test_fumbled_json_is_put_right_once_told_so() -> None:
 
 
 def test_a_tool_that_takes_anything_is_fumbled_too() -> None:
-    use = ToolUse((Tool("ping"),), "7f3a")
-    assert parsed(answered(written("ping, fumble-once", use=use)), use).fault
-    assert called(written("ping", use=use), use=use) == [("ping", {})]
+    use = ToolUse((Tool("noop"),), "7f3a")
+    assert parsed(answered(written("noop, fumble-once", use=use)), use).fault
+    assert called(written("noop", use=use), use=use) == [("noop", {})]
 
 
 def test_other_dialects() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from relay.api.answer import Composer, Piece
 from relay.api.errors import body_of
-from relay.api.sse import DONE, json_text, keep_alive
+from relay.api.sse import DONE, json_bytes, json_text, keep_alive
 from relay.chat.events import ToolCall
 from relay.chat.usage import Usage
 from relay.errors import RelayError
@@ -38,7 +37,7 @@ class ChatRenderer:
     def __init__(self, frame: Frame, *, with_usage: bool = False) -> None:
         self._frame = frame
         self._with_usage = with_usage
-        start = _dump(
+        start = json_bytes(
             {"id": frame.id, "object": "chat.completion.chunk", "created": frame.created, "model": frame.model}
         )
         self._start = b"data: " + start[:-1]
@@ -64,7 +63,7 @@ class ChatRenderer:
     def closing(self, composer: Composer, usage: Usage) -> bytes:
         """Calls and annotations, the finish reason, the usage for who asked for it, and the end mark."""
         assert composer.finish is not None
-        counts = self._start + b',"choices":[],"usage":' + _dump(usage_body(usage)) + b"}\n\n"
+        counts = self._start + b',"choices":[],"usage":' + json_bytes(usage_body(usage)) + b"}\n\n"
         return b"".join(
             (
                 self._extras(composer),
@@ -89,7 +88,7 @@ class ChatRenderer:
             opened = {"index": index, **call, "function": {"name": function["name"], "arguments": ""}}
             filled = {"index": index, "function": {"arguments": function["arguments"]}}
             deltas += [{"tool_calls": [opened]}, {"tool_calls": [filled]}]
-        return b"".join(self._head + _dump(delta) + self._tail for delta in deltas)
+        return b"".join(self._head + json_bytes(delta) + self._tail for delta in deltas)
 
     def _finish(self, reason: str, conversation_id: str) -> bytes:
         """The last chunk with a choice; it also names the conversation."""
@@ -98,7 +97,7 @@ class ChatRenderer:
 
     def failure(self, error: RelayError) -> bytes:
         """The error; no [DONE]: it was not done."""
-        return b"data: " + _dump(body_of(error)) + b"\n\n"
+        return b"data: " + json_bytes(body_of(error)) + b"\n\n"
 
     def whole(self, composer: Composer, usage: Usage) -> bytes:
         """A `chat.completion`."""
@@ -132,7 +131,7 @@ def completion(frame: Frame, composer: Composer, usage: Usage) -> bytes:
     }
     if composer.conversation:
         body["conversation_id"] = composer.conversation
-    return _dump(body)
+    return json_bytes(body)
 
 
 def usage_body(usage: Usage) -> dict[str, Any]:
@@ -152,7 +151,3 @@ def tool_calls(calls: list[ToolCall]) -> list[dict[str, Any]]:
         {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
         for call in calls
     ]
-
-
-def _dump(value: Any) -> bytes:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -14,7 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from relay.api import errors, tokens
 from relay.api.answer import media_url
+from relay.api.begin import media_keeper
 from relay.api.feed import ClientGone, Feed
+from relay.api.kept_media import MediaKeeper
 from relay.api.openai.schema import Lenient
 from relay.chat.events import Finished, Media, Retracted, Text
 from relay.chat.models import resolve
@@ -63,7 +65,8 @@ async def create(request: Request, bearer: tokens.Bringer) -> Response:
     wishes = [f"{name}: {value}" for name, value in (("size", body.size), ("style", body.style)) if value]
     prompt = ASKED + "\n".join([body.prompt, *wishes])
     asked = ChatRequest(request.state.request_id, choice, (Message("user", prompt),), caller, tokens=brought)
-    return Drawing(pool.submit(asked), as_bytes=body.response_format == "b64_json")
+    keeper = media_keeper(request, bearer)
+    return Drawing(pool.submit(asked), as_bytes=body.response_format == "b64_json", keeper=keeper)
 
 
 def chosen(name: str | None, offers: Sequence[Offer]) -> ModelChoice:
@@ -83,8 +86,9 @@ def chosen(name: str | None, offers: Sequence[Offer]) -> ModelChoice:
 class Drawing(Response):
     """The pictures of one chat, once it is over."""
 
-    def __init__(self, chat: Chat, *, as_bytes: bool) -> None:
+    def __init__(self, chat: Chat, *, as_bytes: bool, keeper: MediaKeeper | None) -> None:
         super().__init__()
+        self._keeper = keeper
         self._chat = chat
         self._as_bytes = as_bytes
 
@@ -97,6 +101,8 @@ class Drawing(Response):
         try:
             async with feed:
                 found = await self._drawn(feed)
+                if self._keeper is not None and not self._as_bytes:
+                    found = [media for media in await self._keeper.kept(found) if isinstance(media, Media)]
         except ClientGone:
             return
         body = {"created": int(time.time()), "data": [self._entry(media) for media in found]}

@@ -10,6 +10,7 @@ from typing import Any
 from relay.api import attachments
 from relay.api.openai.schema import (
     ROLES,
+    SPEAKING,
     AudioPart,
     ChatBody,
     FilePart,
@@ -23,24 +24,29 @@ from relay.chat.events import ToolCall
 from relay.chat.request import Attachment, Message
 from relay.errors import BadRequest
 
-_SILENT_ITEMS = {"reasoning", "item_reference", "compaction"}
-"""Items of a Responses-shaped `input` that say nothing a site could read."""
-
 
 def messages_of(body: ChatBody) -> tuple[Message, ...]:
-    """The whole conversation. Raises BadRequest where there is nothing to say, TooLarge for a file."""
+    """The whole conversation, whose files may be still to be brought.
+
+    Raises BadRequest where there is nothing to say, TooLarge for a file.
+    """
     field = "messages" if body.messages is not None else "input"
     given = body.messages if body.messages is not None else body.input
     if not given:
         raise BadRequest(
             f"{field if given is not None else 'messages'}: at least one message is needed.", param="messages"
         )
-    read: list[Message] = []
-    if body.instructions:
-        read.append(Message("system", body.instructions))
+    return read_messages(given, field, body.instructions)
+
+
+def read_messages(
+    given: Sequence[MessageIn], field: str, instructions: str | None, before: Sequence[MessageIn] = ()
+) -> tuple[Message, ...]:
+    """The messages of a body's `field`, after its instructions and what was said `before`. Raises as above."""
+    read = [Message("system", instructions)] if instructions else []
     names: dict[str, str] = {}
-    for index, message in enumerate(given):
-        one = _message(message, f"{field}[{index}]", names)
+    for index, message in enumerate([*before, *given], -len(before)):
+        one = _message(message, f"{field}[{index}]" if index >= 0 else "previous_response_id", names)
         if one is not None and message.type == "function_call" and read and read[-1].role == "assistant":
             # Responses list an answer's calls after its text, each by itself; one answer they are all the same.
             read[-1] = replace(read[-1], calls=(*read[-1].calls, *one.calls))
@@ -53,7 +59,7 @@ def messages_of(body: ChatBody) -> tuple[Message, ...]:
 
 def _message(message: MessageIn, param: str, names: dict[str, str]) -> Message | None:
     """One message, or None where it says nothing. `names` remembers which call had which function's name."""
-    if message.type in _SILENT_ITEMS:
+    if message.type == "item_reference" or (message.type not in SPEAKING and message.role is None):
         return None
     if message.type == "function_call":
         return Message("assistant", "", calls=(_call(message.name, message.arguments, message.call_id, names),))
@@ -112,8 +118,7 @@ def _file(source: str | None, file_id: str | None, param: str, *, mime: str = ""
     if source:
         return attachments.from_source(source, param=param, mime=mime, name=name)
     if file_id:
-        raise BadRequest(
-            f"{param}: files by id are not taken yet. Send the bytes in the message: a data URL, or file_data.",
-            param=param,
-        )
-    raise BadRequest(f"{param}: no file in it. Send a data URL (data:<type>;base64,…).", param=param)
+        return attachments.Pending(name, mime, b"", file_id=file_id, param=param)
+    raise BadRequest(
+        f"{param}: no file in it. Send an address, a data URL (data:<type>;base64,…) or a file_id.", param=param
+    )

@@ -159,6 +159,7 @@ class MessageIn(Lenient):
     """A chat message, or an item of a Responses-shaped `input`."""
 
     type: str | None = None
+    id: Any = None
     role: str | None = None
     content: Content = []
     name: str | None = None
@@ -180,6 +181,7 @@ class Effort(Lenient):
     """`reasoning` of Responses-shaped bodies."""
 
     effort: str | None = None
+    summary: str | None = None
 
 
 class ThinkingSwitch(Lenient):
@@ -188,64 +190,15 @@ class ThinkingSwitch(Lenient):
     type: str | None = None
 
 
-def _as_stops(value: Any) -> Any:
-    stops = [value] if isinstance(value, str) else value
-    if isinstance(stops, list):
-        return [stop for stop in stops if stop != ""] or None
-    return stops
+class Switches(Lenient):
+    """The ways in which clients ask for reasoning and for a web search."""
 
-
-def _as_messages(value: Any) -> Any:
-    return [{"role": "user", "content": value}] if isinstance(value, str) else value
-
-
-Tokens = Annotated[int, Field(ge=1)]
-Stops = Annotated[list[str], Field(max_length=MAX_STOPS)]
-
-
-class ChatBody(Lenient):
-    """The request body."""
-
-    model: Annotated[str, Field(min_length=1)]
-    messages: Annotated[list[MessageIn] | None, BeforeValidator(_as_messages)] = None
-    input: Annotated[list[MessageIn] | None, BeforeValidator(_as_messages)] = None
-    instructions: str | None = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    max_tokens: Tokens | None = None
-    max_completion_tokens: Tokens | None = None
-    max_output_tokens: Tokens | None = None
-    stop: Annotated[Stops | None, BeforeValidator(_as_stops)] = None
-    n: int | None = None
-    tools: list[Any] | None = None
-    tool_choice: Any = None
-    parallel_tool_calls: bool | None = None
-    functions: list[Any] | None = None
-    function_call: Any = None
-    response_format: Any = None
-    conversation_id: str | None = None
     use_search: bool | None = None
     web_search_options: dict[str, Any] | None = None
     reasoning_effort: str | None = None
     reasoning: Effort | None = None
     enable_thinking: bool | None = None
     thinking: ThinkingSwitch | bool | None = None
-    # Sampling and the like: a chat page has no such knobs. Taken, and named in `x-relay-ignored`.
-    temperature: Any = None
-    top_p: Any = None
-    top_k: Any = None
-    min_p: Any = None
-    frequency_penalty: Any = None
-    presence_penalty: Any = None
-    repetition_penalty: Any = None
-    logit_bias: Any = None
-    logprobs: Any = None
-    top_logprobs: Any = None
-    seed: Any = None
-    prediction: Any = None
-    modalities: Any = None
-    audio: Any = None
-    verbosity: Any = None
 
     @property
     def wants_thinking(self) -> str:
@@ -265,6 +218,81 @@ class ChatBody(Lenient):
         if self.use_search:
             return "use_search"
         return "web_search_options" if self.web_search_options is not None else ""
+
+
+def _as_stops(value: Any) -> Any:
+    stops = [value] if isinstance(value, str) else value
+    if isinstance(stops, list):
+        return [stop for stop in stops if stop != ""] or None
+    return stops
+
+
+def _as_messages(value: Any) -> Any:
+    return [{"role": "user", "content": value}] if isinstance(value, str) else value
+
+
+SPEAKING = frozenset({None, "message", "function_call", "function_call_output", "item_reference"})
+"""Types of the items of an `input` that are read; what others have in them (reasoning, calls of a provider's own tools)
+a site could not read anyway."""
+
+
+def _as_items(value: Any) -> Any:
+    """As messages; of an item that says nothing only its type is left, so that the others keep their places."""
+    items = _as_messages(value)
+    if not isinstance(items, list):
+        return items
+    return [_as_item(item) for item in items]
+
+
+def _as_item(item: Any) -> Any:
+    kind = item.get("type") if isinstance(item, dict) else None
+    return {"type": kind} if isinstance(kind, str) and kind not in SPEAKING else item
+
+
+Items = Annotated[list[MessageIn] | None, BeforeValidator(_as_items)]
+
+
+Tokens = Annotated[int, Field(ge=1)]
+Stops = Annotated[list[str], Field(max_length=MAX_STOPS)]
+
+
+class ChatBody(Switches):
+    """The request body."""
+
+    model: Annotated[str, Field(min_length=1)]
+    messages: Annotated[list[MessageIn] | None, BeforeValidator(_as_messages)] = None
+    input: Items = None
+    instructions: str | None = None
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    max_tokens: Tokens | None = None
+    max_completion_tokens: Tokens | None = None
+    max_output_tokens: Tokens | None = None
+    stop: Annotated[Stops | None, BeforeValidator(_as_stops)] = None
+    n: int | None = None
+    tools: list[Any] | None = None
+    tool_choice: Any = None
+    parallel_tool_calls: bool | None = None
+    functions: list[Any] | None = None
+    function_call: Any = None
+    response_format: Any = None
+    conversation_id: str | None = None
+    # Sampling and the like: a chat page has no such knobs. Taken, and named in `x-relay-ignored`.
+    temperature: Any = None
+    top_p: Any = None
+    top_k: Any = None
+    min_p: Any = None
+    frequency_penalty: Any = None
+    presence_penalty: Any = None
+    repetition_penalty: Any = None
+    logit_bias: Any = None
+    logprobs: Any = None
+    top_logprobs: Any = None
+    seed: Any = None
+    prediction: Any = None
+    modalities: Any = None
+    audio: Any = None
+    verbosity: Any = None
 
     @property
     def token_limit(self) -> int | None:

@@ -10,8 +10,11 @@ from relay.chat.tool_prompt import fence
 NAMES = ("get_weather", "shell", "mcp__files__read")
 OSLO = ("get_weather", {"city": "Oslo"})
 PARIS = ("get_weather", {"city": "Paris", "days": 2})
+CLOSING = ("shell", {"command": "grep '</parameter>' x.xml"})
 LIST = ("shell", {"command": ["ls", "-l"], "env": {"A": "1"}})
 CODE = ("shell", {"command": ["bash", "-lc", 'cat <<X\n```py\nprint("</invoke> {[")\n```\nX'], "timeout": None})
+LIST_AS_TEXT = ("shell", {"command": '["ls", "-l"]', "env": '{"A": "1"}'})
+"""In tags all values are text; what they mean, the tool's schema tells later."""
 B = "｜"
 SPACE = "ant" + "ml:"
 
@@ -60,6 +63,10 @@ CALLS: tuple[tuple[str, str, list[tuple[str, Any]]], ...] = (
     ("longer bars", f"````call-7f3a\n{line(OSLO)}\n````", [OSLO]),
     ("no closing line", block(line(OSLO), end=""), [OSLO]),
     ("an older nonce", block(line(OSLO), info="call-0001"), [OSLO]),
+    ("on the first line", f"```call-7f3a {line(OSLO)}\n```", [OSLO]),
+    ("then a made-up result", block(line(OSLO)) + "\n" + block('{"content": "5"}', info="result-7f3a"), [OSLO]),
+    ("trailing commas, two lines", block(*['{"name":"get_weather","arguments":{"city":"Oslo",},},'] * 2), [OSLO, OSLO]),
+    ("half a character", block('{"name":"shell","arguments":{"a":"\\ud800"}}'), [("shell", {"a": "\ud800"})]),
     ("blanks behind the info word", block(line(OSLO), info="call-7f3a  "), [OSLO]),
     ("indented", f"  ```call-7f3a\n  {line(OSLO)}\n  ```", [OSLO]),
     ("pretty", block(json.dumps({"name": OSLO[0], "arguments": OSLO[1]}, indent=2)), [OSLO]),
@@ -99,17 +106,18 @@ CALLS: tuple[tuple[str, str, list[tuple[str, Any]]], ...] = (
     ("tool_call, code", wrapped(line(CODE), "tool_call"), [CODE]),
     ("tool_call, unclosed", f"<tool_call>{line(OSLO)}", [OSLO]),
     ("GLM", GLM, [OSLO]),
-    ("GLM, an object", GLM.replace("Oslo", '{"a": [1]}'), [("get_weather", {"city": {"a": [1]}})]),
+    ("GLM, what looks like JSON", GLM.replace("Oslo", '{"a": [1]}'), [("get_weather", {"city": '{"a": [1]}'})]),
     ("GLM, nothing given", "<tool_call>get_weather\n</tool_call>", [("get_weather", {})]),
     ("Qwen", wrapped(QWEN, "tool_call"), [OSLO]),
     ("Qwen, bare", QWEN, [OSLO]),
     ("Llama", LLAMA, [OSLO]),
     ("Llama, two", LLAMA + LLAMA, [OSLO, OSLO]),
     ("Anthropic", wrapped(invoke(OSLO), "function_calls"), [OSLO]),
-    ("Anthropic, two", wrapped(invoke(OSLO) + "\n" + invoke(LIST), "function_calls"), [OSLO, LIST]),
+    ("Anthropic, two", wrapped(invoke(OSLO) + "\n" + invoke(LIST), "function_calls"), [OSLO, LIST_AS_TEXT]),
     ("Anthropic, a namespace", wrapped(invoke(OSLO, SPACE), "function_calls", SPACE), [OSLO]),
     ("Anthropic, no wrapper", invoke(OSLO), [OSLO]),
     ("Anthropic, JSON inside", f'<invoke name="shell">{json.dumps(LIST[1])}</invoke>', [LIST]),
+    ("Anthropic, a closing tag in a value", invoke(CLOSING), [CLOSING]),
     ("DSML", wrapped(dsml(B, OSLO), "tool_calls", f"{B}DSML{B}"), [OSLO]),
     ("DSML, two bars", wrapped(dsml(B * 2, LIST), "tool_calls", f"{B * 2}DSML{B * 2}"), [LIST]),
     ("DSML, plain bars", wrapped(dsml("|", OSLO), "function_calls", "|DSML|"), [OSLO]),
@@ -124,6 +132,9 @@ CALLS: tuple[tuple[str, str, list[tuple[str, Any]]], ...] = (
 TEXTS = (
     'It rains. In code:\n\n```json\n{"name": "no_tool", "arguments": {}}\n```\nand `<tool_call>` is a tag.',
     '```json\n{"city": "Oslo"}\n```',
+    '```json\n{"name": "get_weather", "description": "Now", "parameters": {"type": "object"}}\n```',
+    '```json\n{"name": "get_weather", "version": 1}',
+    "```xml\n<note",
     '{"city": "Oslo"}',
     '{"name": "Jane", "age": 54}',
     "[1, 2]",
@@ -150,6 +161,16 @@ CUT = (
     block('{"name":"get_weather","arguments":{"city":"Os', end=""),
     f"<tool_call>{line(OSLO)[:-6]}",
     invoke(OSLO)[:-20],
+    block(line(OSLO), info="json")[:-8],
+    block(line(OSLO)[:-1], info="json"),
+    "```call-7f3a",
+    "```call-7",
+    "<tool_call>",
+    '<invoke name="get_wea',
+    block('{"name": "shell", "arguments": {"a": NaN}}'),
+    block('{"name": "shell", "arguments": {"a": 1e999}}'),
+    block("[" * 500 + "]" * 500),
+    block('{"name": "shell", "arguments": {"a": ' + "[" * 500 + "]" * 500 + "}}"),
     block("get_weather(city=Oslo)"),
     block('{"city": "Oslo"}'),
     block(),

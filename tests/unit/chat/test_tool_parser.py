@@ -17,7 +17,7 @@ from relay.chat.request import Message
 from relay.chat.tool_dialects import decoded, without_commas
 from relay.chat.tool_parser import Parsed, ToolParser
 from relay.chat.tool_prompt import rendered
-from tests.unit.chat.dialects import CALLS, CUT, NAMES, TEXTS, block, line
+from tests.unit.chat.dialects import CALLS, CUT, NAMES, OSLO, TEXTS, block, line
 
 MIB = 1024 * 1024
 
@@ -76,6 +76,22 @@ def test_half_a_call_is_a_fault(text: str) -> None:
         shown, parsed = read(pieces)
         assert (shown, parsed.calls) == ("So:", ()), pieces
         assert parsed.fault, pieces
+
+
+def test_bare_json_that_ends_too_early_is_a_fault() -> None:
+    for text in ('{"name": "shell", "arguments": {"command": "se', line(OSLO)[:-1], f"[{line(OSLO)}, "):
+        for pieces in cuts(text):
+            shown, parsed = read(pieces)
+            assert (shown, parsed.calls) == ("", ()), pieces
+            assert parsed.fault, pieces
+
+
+@pytest.mark.parametrize(("text", "calls"), [case[1:] for case in CALLS], ids=[case[0] for case in CALLS])
+def test_an_answer_that_ends_anywhere_has_no_half_arguments(text: str, calls: list[tuple[str, Any]]) -> None:
+    for end in range(len(text)):
+        _, parsed = read([text[:end]])
+        assert all(call in calls for call in called(parsed)), end
+        assert all(call.arguments.encode() for call in parsed.calls), "half a character cannot be sent"
 
 
 def test_a_tool_that_there_is_not() -> None:
@@ -163,5 +179,5 @@ def test_a_megabyte_of_arguments() -> None:
 
 @given(OBJECTS)
 def test_commas_are_taken_out_of_json_only(value: dict[str, Any]) -> None:
-    assert json.loads(without_commas(json.dumps(value))) == value
+    assert without_commas(json.dumps(value)) == (json.dumps(value), len(json.dumps(value)))
     assert decoded(json.dumps(value) + " rest") == (value, len(json.dumps(value)))

@@ -10,7 +10,7 @@ import pytest
 from relay.chat.events import ToolCall
 from relay.chat.prompt import prompt_of
 from relay.chat.request import ChatRequest, Message, ModelChoice
-from relay.chat.tool_prompt import fence, instructions, reminder, rendered, result
+from relay.chat.tool_prompt import fence, instructions, is_chinese, reminder, rendered, result
 from relay.chat.tools import AnswerForm, Tool, ToolUse
 
 TOOL = Tool(
@@ -42,7 +42,8 @@ def test_every_tool_with_its_whole_schema(chinese: bool) -> None:
         {"name": "ping", "description": "", "parameters": {}},
     ]
     [example] = fenced(said, "call-7f3a")
-    assert example not in ("get_weather", "ping"), "the example's tool is made up"
+    assert isinstance(example, dict)
+    assert example["name"] not in ("get_weather", "ping"), "the example's tool is made up"
     assert said.count("\nRule: ") == 1
 
 
@@ -53,7 +54,8 @@ def test_every_tool_with_its_whole_schema(chinese: bool) -> None:
         ({"choice": "required"}, "must call at least one"),
         ({"choice": "required", "names": ("ping",)}, "must call `ping`"),
         ({"names": ("ping", "get_weather")}, "`ping` or `get_weather` and no other"),
-        ({"parallel": False}, "exactly one call"),
+        ({"parallel": False}, "If you call, make exactly one call"),
+        ({"parallel": False, "choice": "required"}, r"text\. Make exactly one call"),
     ],
 )
 def test_the_rule(fields: dict[str, object], says: str) -> None:
@@ -62,6 +64,29 @@ def test_the_rule(fields: dict[str, object], says: str) -> None:
         assert re.search(says, rule), rule
         assert "call-7f3a" in said
     assert "tools\n" not in reminder(use(), chinese=False)
+
+
+def test_the_example_is_made_up_whatever_the_tools_are() -> None:
+    said = instructions(ToolUse((Tool("make_tea"), Tool("make_tea2")), "7f3a"), chinese=False)
+    [example] = fenced(said, "call-7f3a")
+    assert example == {"name": "make_tea3", "arguments": {"cups": 2}}
+    assert "a tool make_tea3:" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "chinese"),
+    [
+        ("天气？", True),
+        ("帮我看看 get_weather_forecast 怎么用", True),
+        ("What does 你好 mean?", False),
+        ("東京の天気を教えてください", False),
+        ("How is it?", False),
+        ("42", False),
+        ("", False),
+    ],
+)
+def test_who_is_told_in_chinese(text: str, chinese: bool) -> None:
+    assert is_chinese(text) is chinese
 
 
 def test_calls_and_results_stand_in_the_form_that_is_asked_for() -> None:
