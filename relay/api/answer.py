@@ -86,9 +86,10 @@ class Composer:
         return "".join(self._reasoning)
 
     def usage(self, prompt: int) -> Usage:
-        """Estimated counts."""
+        """Estimated counts; a call is as long as its name and arguments."""
         reasoning = tokens(self._reasoning_bytes)
-        return Usage(prompt, tokens(self._content_bytes) + reasoning, reasoning)
+        called = sum(utf8_bytes(call.name) + utf8_bytes(call.arguments) for call in self.tool_calls)
+        return Usage(prompt, tokens(self._content_bytes + called) + reasoning, reasoning)
 
     def feed(self, events: Iterable[Event]) -> list[Piece]:
         """What these events add, neighbours of one kind joined. Raises ContentRefused when the site takes back."""

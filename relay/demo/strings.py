@@ -99,6 +99,7 @@ class Strings:
         elif self.is_place(named):
             yield words.places
             yield words.quoted
+            yield words.names
         else:
             yield words.quoted
             if not _PEOPLE.isdisjoint(named):

@@ -72,7 +72,7 @@ class Words:
         self.numbers: list[int | float] = [_number(found) for found in _NUMBER.findall(_PATH.sub(" ", text))]
         self.names = list(_names(_NAME.findall(text)))
         groups = [group for found in _places(text) if (group := list(found))]
-        self.places = [place for group in groups for place in group] or list(self.names)
+        self.places = [place for group in groups for place in group]
         self.together = len(groups[0]) if groups else 1
         """How many of the first places are named in one breath: Oslo, Paris and Rome."""
 

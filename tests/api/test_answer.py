@@ -85,11 +85,11 @@ def test_media() -> None:
     )
 
 
-def test_usage_counts_reasoning_as_completion() -> None:
+def test_usage_counts_reasoning_and_calls_as_completion() -> None:
     composer = Composer()
     composer.feed([Reasoning("12345678"), Text("1234"), ToolCall("f", "{}"), Finished("tool_calls")])
     usage = composer.usage(7)
-    assert (usage.prompt, usage.completion, usage.reasoning, usage.total) == (7, 3, 2, 10)
+    assert (usage.prompt, usage.completion, usage.reasoning, usage.total) == (7, 4, 2, 11)
     assert composer.finish == "tool_calls"
 
 

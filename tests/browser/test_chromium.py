@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -167,7 +168,10 @@ async def test_a_remote_browser(nasty: Nasty) -> None:
         await browser.stop()
         assert process.returncode is None  # it is not ours to end
     finally:
-        process.terminate()
+        tree = psutil.Process(process.pid)  # Debian's browser is a script that starts the real one
+        for one in [*tree.children(recursive=True), tree]:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
         await process.wait()
 
 

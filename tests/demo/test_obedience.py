@@ -77,6 +77,10 @@ def called(prompt: str, *earlier: str, use: ToolUse = USE) -> list[tuple[str, An
         ("Use the Bash tool to add `ls`", [("Bash", {"command": "ls"})]),
         ("Weather in A1, B2, C3 and D4", [("get_weather", {"city": city}) for city in ("A1", "B2", "C3")]),
         ("请用 get_weather 查北京和上海的天气", [("get_weather", {"city": city}) for city in ("北京", "上海")]),
+        ("Weather in Oslo, Paris, and Rome", [("get_weather", {"city": city}) for city in ("Oslo", "Paris", "Rome")]),
+        ("The weather in San Francisco, CA?", [("get_weather", {"city": "San Francisco, CA"})]),
+        ("Weather in a city called '你好' (Hello)", [("get_weather", {"city": "你好"})]),
+        ("Oslo weather, please", [("get_weather", {"city": "Oslo"})]),
         ("Do something", [("get_time", {"city": "Oslo"})]),
     ],
 )  # fmt: skip
@@ -171,7 +175,7 @@ def test_any_json_object() -> None:
 
     assert told("Tell me\n\nsomething") == {"title": "Tell me", "prompt": "Tell me\n\nsomething"}
     assert told("讲个故事") == {"title": "讲个故事", "prompt": "讲个故事"}
-    joke = told("A joke as JSON with 'setup' and 'punchline' keys.")
+    joke = told("A joke as JSON with 'setup' and \"punchline\" keys.")
     assert joke == {"setup": "demo setup", "punchline": "demo punchline"}
     system = Message("system", f"Answer to this json_schema: {json.dumps(JANE.schema, indent=1)} and no other.")
     assert told(system, "Jane is 54") == {"name": "Jane", "age": 54}

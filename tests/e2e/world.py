@@ -85,7 +85,10 @@ class World:
     def gradio(self) -> GradioStage:
         """Real Gradio apps, behind a proxy that cuts their bytes; their addresses are `<proxy>/<kind>/`."""
         made = subprocess.run(
-            [sys.executable, ROOT / "scripts" / "gradio-env", GRADIO], check=True, stdout=subprocess.PIPE, text=True
+            [sys.executable, ROOT / "scripts" / "test-env", f"gradio-{GRADIO}"],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         folder = self._folder("gradio-")
         app = ROOT / "tests" / "gradio_apps" / "app.py"

@@ -1,4 +1,4 @@
-"""Real Gradio apps for the tests: runs with Gradio 4, 5 and 6 in an environment of `scripts/gradio-env`.
+"""Real Gradio apps for the tests: runs with Gradio 4, 5 and 6 in an environment of `scripts/test-env`.
 
     python app.py KIND [KIND ...] --port 0 --folder DIR
 

@@ -89,7 +89,7 @@ def _started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, App
     try:
         for version in VERSIONS:
             found = subprocess.run(
-                [sys.executable, str(ROOT / "scripts" / "gradio-env"), version],
+                [sys.executable, str(ROOT / "scripts" / "test-env"), f"gradio-{version}"],
                 check=True,
                 capture_output=True,
                 text=True,

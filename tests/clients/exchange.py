@@ -1,0 +1,119 @@
+"""The requests and answers of one TCP connection, cut from its bytes, and what each answer has to be."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import h11
+
+from tests.api import raw
+from tests.spec import validate
+
+WHOLE: tuple[tuple[str, str | None], ...] = (
+    (r"POST /v1/chat/completions", "CreateChatCompletionResponse"),
+    (r"GET /v1/models", "ListModelsResponse"),
+    (r"POST /v1/images/generations", "ImagesResponse"),
+    (r"POST /v1/files", "OpenAIFile"),
+    (r"GET /v1/files", "ListFilesResponse"),
+    (r"GET /v1/files/[^/]+", "OpenAIFile"),
+    (r"DELETE /v1/files/[^/]+", "DeleteFileResponse"),
+    (r"GET /v1/files/[^/]+/content", None),
+)
+"""The schema of a whole answer, by method and path; None = a client's own bytes."""
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request and its answer. `complete`: false where the client left before the answer's end."""
+
+    method: str
+    path: str
+    asked: bytes
+    status: int
+    content_type: str
+    answer: bytes
+    complete: bool
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.method} {self.path} {self.status} {len(self.answer)} bytes complete={self.complete}>"
+
+    @property
+    def request(self) -> Any:
+        """The request's JSON."""
+        return json.loads(self.asked)
+
+    def check(self) -> None:
+        """Raise AssertionError where the answer is not what its API's description says."""
+        if self.content_type == "text/event-stream":
+            assert self.status == 200, self
+            self._check_stream(self.answer.decode("utf-8"))
+            return
+        assert self.complete, f"{self}: the client left"
+        schema = self._schema()
+        if schema is not None:
+            assert self.content_type == "application/json", self
+            validate(schema, json.loads(self.answer))
+
+    def _schema(self) -> str | None:
+        if self.status >= 400:
+            return "ErrorResponse"
+        line = f"{self.method} {self.path}"
+        found = [schema for pattern, schema in WHOLE if re.fullmatch(pattern, line)]
+        assert found, f"no schema is known for {self}"
+        return found[0]
+
+    def _check_stream(self, text: str) -> None:
+        assert self.path == "/v1/chat/completions", f"no schema is known for the events of {self}"
+        events = text if self.complete else text[: text.rfind("\n\n") + 2]
+        if not events:
+            return
+        stream = raw.parse(events)
+        assert len({(chunk["id"], chunk["created"], chunk["model"]) for chunk in stream.chunks}) <= 1
+        if self.complete:
+            assert stream.done == (stream.error is None)
+            assert len(stream.finish) == stream.done, "a finished answer has one finish_reason, a failed one none"
+
+
+def exchanges(up: bytes, down: bytes) -> Iterator[Exchange]:
+    """Those of a connection, from the bytes that the client and the server sent. HTTP/1.1 without pipelining."""
+    asking, answering = h11.Connection(h11.SERVER), h11.Connection(h11.CLIENT)
+    asking.receive_data(up)
+    answering.receive_data(down)
+    while isinstance(request := asking.next_event(), h11.Request):
+        asked, _ = _body(asking)
+        answering.send(h11.Request(method=request.method, target=request.target, headers=[("host", "relay")]))
+        answering.send(h11.EndOfMessage())
+        head = answering.next_event()
+        while isinstance(head, h11.InformationalResponse):
+            head = answering.next_event()
+        if not isinstance(head, h11.Response):
+            return  # the client left before there was an answer
+        answer, complete = _body(answering)
+        yield Exchange(
+            method=request.method.decode(),
+            path=request.target.decode().partition("?")[0],
+            asked=asked,
+            status=head.status_code,
+            content_type=dict(head.headers).get(b"content-type", b"").decode().partition(";")[0],
+            answer=answer,
+            complete=complete,
+        )
+        # h11 goes on to the next request only when it has seen this one answered.
+        asking.send(h11.Response(status_code=200, headers=[("content-length", "0")]))
+        asking.send(h11.EndOfMessage())
+        if not complete or h11.MUST_CLOSE in (asking.our_state, answering.our_state, answering.their_state):
+            return
+        asking.start_next_cycle()
+        answering.start_next_cycle()
+
+
+def _body(connection: h11.Connection) -> tuple[bytes, bool]:
+    """The rest of the message, and whether it has an end."""
+    body = bytearray()
+    while isinstance(event := connection.next_event(), h11.Data):
+        body += event.data
+    return bytes(body), isinstance(event, h11.EndOfMessage)
