@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,19 +14,36 @@ import h11
 from tests.api import raw, responses
 from tests.spec import validate, validate_response
 
-WHOLE: tuple[tuple[str, str | None], ...] = (
-    (r"POST /v1/chat/completions", "CreateChatCompletionResponse"),
-    (r"POST /v1/responses", "Response"),
-    (r"GET /v1/responses/[^/]+", "Response"),
-    (r"GET /v1/models", "ListModelsResponse"),
-    (r"POST /v1/images/generations", "ImagesResponse"),
-    (r"POST /v1/files", "OpenAIFile"),
-    (r"GET /v1/files", "ListFilesResponse"),
-    (r"GET /v1/files/[^/]+", "OpenAIFile"),
-    (r"DELETE /v1/files/[^/]+", "DeleteFileResponse"),
+Judge = Callable[[Any], object]
+"""Raises AssertionError where a value is not what it has to be."""
+
+
+def _schema(name: str) -> Judge:
+    return partial(validate, name)
+
+
+def _chat_stream(text: str) -> None:
+    stream = raw.parse(text)
+    assert len({(chunk["id"], chunk["created"], chunk["model"]) for chunk in stream.chunks}) == 1
+    assert stream.done == (stream.error is None)
+    assert len(stream.finish) == stream.done, "a finished answer has one finish_reason, a failed one none"
+
+
+STREAMS: dict[str, Judge] = {raw.CHAT: _chat_stream, responses.RESPONSES: responses.parse}
+"""By path."""
+WHOLE: tuple[tuple[str, Judge | None], ...] = (
+    (r"POST /v1/chat/completions", _schema("CreateChatCompletionResponse")),
+    (r"POST /v1/responses", validate_response),
+    (r"GET /v1/responses/[^/]+", validate_response),
+    (r"GET /v1/models", _schema("ListModelsResponse")),
+    (r"POST /v1/images/generations", _schema("ImagesResponse")),
+    (r"POST /v1/files", _schema("OpenAIFile")),
+    (r"GET /v1/files", _schema("ListFilesResponse")),
+    (r"GET /v1/files/[^/]+", _schema("OpenAIFile")),
+    (r"DELETE /v1/files/[^/]+", _schema("DeleteFileResponse")),
     (r"GET /v1/files/[^/]+/content", None),
 )
-"""The schema of a whole answer, by method and path; None = a client's own bytes."""
+"""By method and path; None = a client's own bytes."""
 
 
 @dataclass(frozen=True)
@@ -50,39 +67,22 @@ class Exchange:
         return json.loads(self.asked)
 
     def check(self) -> None:
-        """Raise AssertionError where the answer is not what its API's description says."""
+        """Raise AssertionError where the answer is not whole, or not what its API's description says."""
+        assert self.complete, f"{self}: the client left"
         if self.content_type == "text/event-stream":
             assert self.status == 200, self
-            self._check_stream(self.answer.decode("utf-8"))
-            return
-        assert self.complete, f"{self}: the client left"
-        schema = self._schema()
-        if schema is not None:
+            assert self.path in STREAMS, f"no schema is known for the events of {self}"
+            STREAMS[self.path](self.answer.decode("utf-8"))
+        elif (judge := self._judge()) is not None:
             assert self.content_type == "application/json", self
-            (validate_response if schema == "Response" else partial(validate, schema))(json.loads(self.answer))
+            judge(json.loads(self.answer))
 
-    def _schema(self) -> str | None:
+    def _judge(self) -> Judge | None:
         if self.status >= 400:
-            return "ErrorResponse"
-        line = f"{self.method} {self.path}"
-        found = [schema for pattern, schema in WHOLE if re.fullmatch(pattern, line)]
+            return _schema("ErrorResponse")
+        found = [judge for pattern, judge in WHOLE if re.fullmatch(pattern, f"{self.method} {self.path}")]
         assert found, f"no schema is known for {self}"
         return found[0]
-
-    def _check_stream(self, text: str) -> None:
-        if self.path == "/v1/responses":
-            assert self.complete, f"{self}: the client left"
-            responses.parse(text)
-            return
-        assert self.path == "/v1/chat/completions", f"no schema is known for the events of {self}"
-        events = text if self.complete else text[: text.rfind("\n\n") + 2]
-        if not events:
-            return
-        stream = raw.parse(events)
-        assert len({(chunk["id"], chunk["created"], chunk["model"]) for chunk in stream.chunks}) <= 1
-        if self.complete:
-            assert stream.done == (stream.error is None)
-            assert len(stream.finish) == stream.done, "a finished answer has one finish_reason, a failed one none"
 
 
 def exchanges(up: bytes, down: bytes) -> Iterator[Exchange]:
