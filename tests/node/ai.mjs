@@ -11,6 +11,7 @@ const { createOpenAI } = require("@ai-sdk/openai");
 const { createOpenAICompatible } = require("@ai-sdk/openai-compatible");
 const { z } = require("zod");
 
+globalThis.AI_SDK_LOG_WARNINGS = false; // it prints them among the output
 const options = { baseURL: `${root}/v1`, apiKey: "none" };
 const model = {
   anthropic: (name) => createAnthropic(options)(name),
