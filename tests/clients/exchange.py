@@ -11,8 +11,8 @@ from typing import Any
 
 import h11
 
-from tests.api import raw, responses
-from tests.spec import validate, validate_response
+from tests.api import anthropic_events, raw, responses
+from tests.spec import ANTHROPIC, validate, validate_response
 
 Judge = Callable[[Any], object]
 """Raises AssertionError where a value is not what it has to be."""
@@ -29,12 +29,18 @@ def _chat_stream(text: str) -> None:
     assert len(stream.finish) == stream.done, "a finished answer has one finish_reason, a failed one none"
 
 
-STREAMS: dict[str, Judge] = {raw.CHAT: _chat_stream, responses.RESPONSES: responses.parse}
+STREAMS: dict[str, Judge] = {
+    raw.CHAT: _chat_stream,
+    responses.RESPONSES: responses.parse,
+    anthropic_events.MESSAGES: anthropic_events.parse,
+}
 """By path."""
 WHOLE: tuple[tuple[str, Judge | None], ...] = (
     (r"POST /v1/chat/completions", _schema("CreateChatCompletionResponse")),
     (r"POST /v1/responses", validate_response),
     (r"GET /v1/responses/[^/]+", validate_response),
+    (r"POST /v1/messages", partial(validate, "Message", file=ANTHROPIC)),
+    (r"POST /v1/messages/count_tokens", partial(validate, "MessageTokensCount", file=ANTHROPIC)),
     (r"GET /v1/models", _schema("ListModelsResponse")),
     (r"POST /v1/images/generations", _schema("ImagesResponse")),
     (r"POST /v1/files", _schema("OpenAIFile")),
@@ -79,7 +85,8 @@ class Exchange:
 
     def _judge(self) -> Judge | None:
         if self.status >= 400:
-            return _schema("ErrorResponse")
+            of_anthropic = self.path.startswith(anthropic_events.MESSAGES)
+            return anthropic_events.check_error if of_anthropic else _schema("ErrorResponse")
         found = [judge for pattern, judge in WHOLE if re.fullmatch(pattern, f"{self.method} {self.path}")]
         assert found, f"no schema is known for {self}"
         return found[0]

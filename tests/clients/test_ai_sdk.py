@@ -15,7 +15,7 @@ from tests.conftest import NODE
 JANE = {"name": "Jane", "age": 54}
 
 
-@pytest.mark.parametrize("provider", ["compatible", "chat", "responses"])
+@pytest.mark.parametrize("provider", ["compatible", "chat", "responses", "anthropic"])
 def test_provider(relay: Tap, node_modules: Path, provider: str) -> None:
     done = subprocess.run(
         ["node", str(NODE / "ai.mjs"), relay.url, provider],
