@@ -101,6 +101,13 @@ class FilesSettings(Group):
     )
 
 
+class ReplaySettings(Group):
+    """Answers of requests that have an `Idempotency-Key` (docs/resuming.md)."""
+
+    keep_s: float = Field(600, ge=0, le=86_400, description="seconds that such an answer is kept after its end")
+    linger_s: float = Field(60, ge=0, le=3600, description="seconds that such a chat goes on without its client")
+
+
 class Clocks(Group):
     """The three clocks of an answer, in seconds."""
 
@@ -214,6 +221,7 @@ class Settings(BaseSettings):
     passthrough: PassthroughSettings = PassthroughSettings()
     login: LoginSettings = LoginSettings()
     files: FilesSettings = FilesSettings()
+    replay: ReplaySettings = ReplaySettings()
     clocks: Clocks = Clocks()
     sites: dict[str, SiteSettings] = {}
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="log level")

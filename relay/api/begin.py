@@ -12,10 +12,11 @@ from starlette.responses import Response
 
 from relay.api import auth
 from relay.api.answer import Limits
-from relay.api.delivery import StreamedAnswer, Wanted, WholeAnswer
+from relay.api.delivery import Answer, StreamedAnswer, Wanted, WholeAnswer
 from relay.api.gathering import Gatherer
 from relay.api.kept_media import MediaKeeper
 from relay.api.rendering import Renderer
+from relay.api.replay import Replays, claim_of
 from relay.api.tokens import Bearer
 from relay.api.tooled import ToolChat, wants_reading
 from relay.chat import usage
@@ -57,11 +58,18 @@ async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, rend
     offers = pool.offers(everything=True)
     choice, ignored = choose(ask, offers)
     caller, brought = bearer.at(choice.site, offers)
+    claim = await claim_of(request, caller)
+    replays: Replays = request.app.state.replays
+    if claim is not None and (found := replays.find(claim)) is not None:
+        return found
     gatherer: Gatherer = request.app.state.gatherer
     # Stored files are a key's: who brings site tokens in its place has none.
     messages = await gatherer.gathered(ask.messages, bearer.holder.id if bearer.holder else "", request.receive)
     if any(message.attachments for message in messages):
         await asyncio.to_thread(digest_files, messages)
+    # Another with the same key may have come meanwhile. From here on nothing waits: the second finds the first.
+    if claim is not None and (found := replays.find(claim)) is not None:
+        return found
     chat = submitted(
         pool,
         ChatRequest(
@@ -87,11 +95,14 @@ async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, rend
         ignored=tuple(ignored),
         keeper=media_keeper(request, bearer),
     )
-    if not ask.stream:
-        return WholeAnswer(chat, renderer, wanted)
-    return StreamedAnswer(
-        chat, renderer, wanted, commit_after_s=settings.commit_after_s, keep_alive_s=settings.keep_alive_s
-    )
+    answer: Answer
+    if ask.stream:
+        answer = StreamedAnswer(
+            chat, renderer, wanted, commit_after_s=settings.commit_after_s, keep_alive_s=settings.keep_alive_s
+        )
+    else:
+        answer = WholeAnswer(chat, renderer, wanted)
+    return answer if claim is None else replays.record(claim, answer, request)
 
 
 def media_keeper(request: Request, bearer: Bearer) -> MediaKeeper | None:

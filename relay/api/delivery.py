@@ -51,6 +51,11 @@ class Answer(Response):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._chat.id} {self._composer}>"
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it came to its end."""
+        return self._composer.finish is not None
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the chat to its end, or until the client leaves."""
         feed = Feed(self._chat, receive)
