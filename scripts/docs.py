@@ -41,7 +41,7 @@ WHAT_TO_DO = {
     "login_gone": "Ask for a new address: `relay login SITE --remote`, or the admin page.",
     "request_too_large": "Send less; the message names the limit, and the setting that sets it.",
     "idempotency_key_reused": "Send each new request with a key of its own (docs/resuming.md).",
-    "rate_limit_exceeded": "Wait as long as `Retry-After` says; else add an account, or raise the key's `--rpm`.",
+    "rate_limit_exceeded": "Wait as long as `Retry-After` says; else add an account, or raise the key's limits.",
     "queue_full": "Wait as long as `Retry-After` says; `RELAY_QUEUE__…` sets the limits.",
     "no_account_available": "Set an account up, or see in `/health` why those there are may not take a chat.",
     "login_needed": "Log in to the site again and renew the account's `state.json`.",

@@ -15,6 +15,7 @@ from relay.api.answer import Limits
 from relay.api.delivery import Answer, StreamedAnswer, Wanted, WholeAnswer
 from relay.api.gathering import Gatherer
 from relay.api.kept_media import MediaKeeper
+from relay.api.key_usage import KeyUsage
 from relay.api.rendering import Renderer
 from relay.api.replay import Replays, claim_of
 from relay.api.tokens import Bearer
@@ -70,20 +71,21 @@ async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, rend
     # Another with the same key may have come meanwhile. From here on nothing waits: the second finds the first.
     if claim is not None and (found := replays.find(claim)) is not None:
         return found
-    chat = submitted(
-        pool,
-        ChatRequest(
-            id=request.state.request_id,
-            choice=choice,
-            messages=messages,
-            caller=caller,
-            conversation_id=ask.conversation_id or None,
-            answer_id=answer_id,
-            tokens=brought,
-            tools=ask.tools,
-            form=ask.form,
-        ),
+    asked = ChatRequest(
+        id=request.state.request_id,
+        choice=choice,
+        messages=messages,
+        caller=caller,
+        conversation_id=ask.conversation_id or None,
+        answer_id=answer_id,
+        tokens=brought,
+        tools=ask.tools,
+        form=ask.form,
     )
+    key_usage: KeyUsage = request.app.state.key_usage
+    meter = key_usage.begin(bearer.holder)
+    with meter.beginning():
+        chat = submitted(pool, asked)
     wanted = Wanted(
         limits=Limits(
             stop=ask.stop,
@@ -92,6 +94,7 @@ async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, rend
             list_sources=settings.sources == "list",
         ),
         prompt_tokens=usage.prompt_tokens(messages),
+        meter=meter,
         ignored=tuple(ignored),
         keeper=media_keeper(request, bearer),
     )

@@ -93,6 +93,7 @@ async def _serve(settings: Settings, ready: Callable[[str], None], beside: Abstr
             # The pool ends its answers with an error that says so; only then would the servers cut what is left.
             async with (
                 aclosing(app.state.shelves),
+                app.state.key_usage,
                 api.HttpServer(app, settings.host, settings.port, grace_s=grace_s + CUT_S) as server,
                 api.LocalServer(app, settings.socket, grace_s=grace_s + CUT_S) as local,
             ):
