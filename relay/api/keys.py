@@ -249,8 +249,11 @@ class Pace:
     def __repr__(self) -> str:
         return f"<Pace {len(self._spent)} holders>"
 
-    def spend(self, holder: Holder) -> None:
-        """Count a chat. Raises RateLimited with the time until the next one may come; what is refused counts not."""
+    def spend(self, holder: Holder, chats: int = 1, *, counted: int = 0) -> None:
+        """Count chats. Raises RateLimited with the time until they may come, BadRequest for more than ever may.
+
+        What is refused counts not. `counted`: chats of the same request that were counted before.
+        """
         if holder.rpm is None:
             self._spent.pop(holder.id, None)
             return
@@ -258,14 +261,19 @@ class Pace:
         spent = self._spent.setdefault(holder.id, deque())
         while spent and now_s - spent[0] >= _WINDOW_S:
             spent.popleft()
-        if len(spent) >= holder.rpm:
+        if counted + chats > holder.rpm:
+            raise BadRequest(
+                f"This API key is for {holder.rpm} chats a minute; this request asks for {counted + chats}.",
+                param="model",
+            )
+        if len(spent) + chats > holder.rpm:
             # The one that must be over before there is room; not the first, if the limit was lowered meanwhile.
-            wait_s = _WINDOW_S - (now_s - spent[len(spent) - holder.rpm])  # so bracketed never above the window
+            wait_s = _WINDOW_S - (now_s - spent[len(spent) + chats - 1 - holder.rpm])  # so bracketed never above it
             raise RateLimited(
                 f"This API key is for {holder.rpm} chats a minute: the next one in {math.ceil(wait_s)} s.",
                 retry_after_s=wait_s,
             )
-        spent.append(now_s)
+        spent.extend([now_s] * chats)
 
 
 def lacks_key(settings: Settings) -> bool:
