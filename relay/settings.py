@@ -214,6 +214,12 @@ class Settings(BaseSettings):
         256, ge=1, le=1_048_576, description="most MiB of kept answers; the longest unused ones go first"
     )
     sources: Literal["annotations", "list"] = Field("annotations", description="list also appends a source list")
+    side_calls: str = Field(
+        "chat",
+        pattern=r"^(chat|local|refuse|model:\S+)$",
+        description="titles, tags and such that chat UIs ask for beside each message: chat (like any other), local "
+        "(answered without any site), refuse, or model:<name> (asked of that model); see docs/side-calls.md",
+    )
     fetch_urls: Literal["none", "public", "any"] = Field("public", description="whose files are fetched by address")
     browser: BrowserSettings = BrowserSettings()
     queue: QueueSettings = QueueSettings()

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from relay.api import auth
 from relay.api.answer import Limits
+from relay.api.canned import CannedChat
 from relay.api.compare import CompareChat
 from relay.api.delivery import Answer, StreamedAnswer, Wanted, WholeAnswer
 from relay.api.gathering import Gatherer
@@ -24,6 +25,7 @@ from relay.chat import usage
 from relay.chat.conversation import digest_files
 from relay.chat.models import compared, resolve
 from relay.chat.request import ChatRequest, Message, ModelChoice
+from relay.chat.side_calls import side_call
 from relay.chat.tools import AnswerForm, ToolUse
 from relay.errors import BadRequest
 from relay.pool.face import Chat, Offer, Pool
@@ -58,6 +60,7 @@ async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, rend
     settings: Settings = request.app.state.settings
     pool: Pool = request.app.state.pool
     offers = pool.offers(everything=True)
+    ask, said = beside(ask, settings.side_calls)
     chosen = [choose(replace(ask, model=name), offers) for name in compared(ask.model, offers)]
     choices = [choice for choice, _ in chosen]
     if len(choices) > 1:
@@ -89,9 +92,9 @@ async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, rend
         )
         for choice, (caller, brought) in zip(choices, callers, strict=True)
     ]
-    meter = metered(request, bearer, len(asked))
+    meter = metered(request, bearer, 0 if said else len(asked))
     with meter.beginning():
-        chat = submitted(pool, asked)
+        chat = CannedChat(request.state.request_id, said) if said else submitted(pool, asked)
     wanted = Wanted(
         limits=Limits(
             stop=ask.stop,
@@ -123,6 +126,27 @@ def media_keeper(request: Request, bearer: Bearer) -> MediaKeeper | None:
     return MediaKeeper(request.app.state.files, bearer.holder.id, (settings.public_url or called).rstrip("/"))
 
 
+def beside(ask: Ask, setting: str) -> tuple[Ask, str]:
+    """What becomes of a side call of a chat UI (RELAY_SIDE_CALLS): asked of another model, or its answer.
+
+    Any other request stays as it is, and its answer is empty. Raises BadRequest for a side call that is refused.
+    """
+    call = None
+    if setting != "chat" and not (ask.tools is not None and ask.tools.tools) and not ask.conversation_id:
+        call = side_call(ask.messages)
+    if call is None:
+        return ask, ""
+    if setting == "refuse":
+        raise BadRequest(
+            f"This asks for {call.kind} beside a chat, which this server refuses (RELAY_SIDE_CALLS). Switch it off in "
+            "your chat client.",
+            param="messages",
+        )
+    if setting == "local":
+        return ask, call.answer
+    return replace(ask, model=setting.removeprefix("model:")), ""
+
+
 def metered(request: Request, bearer: Bearer, chats: int) -> Meter:
     """The request on its key's account. The first of its chats was counted when the key was read.
 
@@ -132,7 +156,7 @@ def metered(request: Request, bearer: Bearer, chats: int) -> Meter:
     key_usage: KeyUsage = request.app.state.key_usage
     if chats > 1 and bearer.holder is not None:
         keys.pace.spend(bearer.holder, chats - 1, counted=1)
-    return key_usage.begin(bearer.holder, chats)
+    return key_usage.begin(bearer.holder if chats else None, chats)
 
 
 def submitted(pool: Pool, asked: Sequence[ChatRequest]) -> Chat:
