@@ -201,8 +201,8 @@ def models_page() -> str:
 
 Switches may follow any of them, in any order: `-search`, `-think`, `-research`, `-silent` (no search progress in the
 reasoning; `silent_search` anywhere in the name means the same). What a site cannot do is refused with the reason.
-Exact names win before switches are cut off. `a+b` compares two to four of them: docs/compare.md. A site may offer an account more models than these: `GET /v1/models` asks
-the accounts you have, `GET /v1/models?all=true` lists every site.
+Exact names win before switches are cut off. `a+b` compares two to four of them (docs/compare.md). A site may offer an
+account more models than these: `GET /v1/models` asks the accounts you have, `GET /v1/models?all=true` lists every site.
 
 {table(("site", "model", "also known as", "thinking", "search", "images", "files"), body)}
 Agents, bots and custom models of a site, by their id:

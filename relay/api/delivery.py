@@ -49,6 +49,7 @@ class Answer(Response):
         self._renderer = renderer
         self._wanted = wanted
         self._composer = Composer(wanted.limits)
+        self._counted: Usage | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._chat.id} {self._composer}>"
@@ -99,7 +100,10 @@ class Answer(Response):
             self._chat.delivered(self._composer.content, tuple(self._composer.tool_calls))
 
     def _usage(self) -> Usage:
-        return self._composer.usage(self._wanted.prompt_tokens)
+        """Of what there is of the answer; counted once when it is complete."""
+        if self._counted is None or not self.is_complete:
+            self._counted = self._composer.usage(self._wanted.prompt_tokens)
+        return self._counted
 
     def _relay_headers(self) -> list[Header]:
         told = {
