@@ -92,6 +92,7 @@ async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, rend
         )
         for choice, (caller, brought) in zip(choices, callers, strict=True)
     ]
+    prompt_tokens = usage.prompt_tokens(messages) * len(asked)
     meter = metered(request, bearer, 0 if said else len(asked))
     with meter.beginning():
         chat = CannedChat(request.state.request_id, said) if said else submitted(pool, asked)
@@ -102,19 +103,22 @@ async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, rend
             silent=all(choice.silent for choice in choices),
             list_sources=settings.sources == "list",
         ),
-        prompt_tokens=usage.prompt_tokens(messages) * len(asked),
+        prompt_tokens=prompt_tokens,
         meter=meter,
         ignored=tuple(name for name in chosen[0][1] if all(name in ignored for _, ignored in chosen)),
         keeper=media_keeper(request, bearer),
     )
-    answer: Answer
-    if ask.stream:
-        answer = StreamedAnswer(
-            chat, renderer, wanted, commit_after_s=settings.commit_after_s, keep_alive_s=settings.keep_alive_s
-        )
-    else:
-        answer = WholeAnswer(chat, renderer, wanted)
+    answer = answer_of(chat, renderer, wanted, settings, stream=ask.stream)
     return answer if claim is None else replays.record(claim, answer, request)
+
+
+def answer_of(chat: Chat, renderer: Renderer, wanted: Wanted, settings: Settings, *, stream: bool) -> Answer:
+    """The chat as an HTTP answer."""
+    if not stream:
+        return WholeAnswer(chat, renderer, wanted)
+    return StreamedAnswer(
+        chat, renderer, wanted, commit_after_s=settings.commit_after_s, keep_alive_s=settings.keep_alive_s
+    )
 
 
 def media_keeper(request: Request, bearer: Bearer) -> MediaKeeper | None:
@@ -131,9 +135,9 @@ def beside(ask: Ask, setting: str) -> tuple[Ask, str]:
 
     Any other request stays as it is, and its answer is empty. Raises BadRequest for a side call that is refused.
     """
-    call = None
-    if setting != "chat" and not (ask.tools is not None and ask.tools.tools) and not ask.conversation_id:
-        call = side_call(ask.messages)
+    # With tools, or in a conversation that the client names, it is a chat whatever it says.
+    is_chat = setting == "chat" or (ask.tools is not None and ask.tools.tools) or _names_conversation(ask)
+    call = None if is_chat else side_call(ask.messages)
     if call is None:
         return ask, ""
     if setting == "refuse":
@@ -169,14 +173,19 @@ def submitted(pool: Pool, asked: Sequence[ChatRequest]) -> Chat:
 
 def check_comparison(ask: Ask) -> None:
     """Raises BadRequest for what only one model can do."""
-    if ask.conversation_id not in (None, "", "none"):
+    if _names_conversation(ask):
         raise BadRequest(
             "conversation_id: a comparison cannot be continued on a site. Send the whole history, or name one model.",
             param="conversation_id",
         )
     if ask.form is not None or (ask.tools is not None and ask.tools.tools and ask.tools.choice != "none"):
-        param = "tools" if ask.form is None else "response_format"
-        raise BadRequest(f"{param}: several models are compared in text only. Name one model.", param=param)
+        raise BadRequest(
+            "Several models are compared in text only: name one model for tools or a form of answer.", param="model"
+        )
+
+
+def _names_conversation(ask: Ask) -> bool:
+    return ask.conversation_id not in (None, "", "none")
 
 
 def choose(ask: Ask, offers: Sequence[Offer]) -> tuple[ModelChoice, list[str]]:

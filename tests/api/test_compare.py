@@ -215,9 +215,9 @@ TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "ob
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"tools": [TOOL]}, "tools"),
-        ({"tools": [TOOL], "tool_choice": "required"}, "tools"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"tools": [TOOL]}, "model"),
+        ({"tools": [TOOL], "tool_choice": "required"}, "model"),
+        ({"response_format": {"type": "json_object"}}, "model"),
         ({"conversation_id": "conv-1"}, "conversation_id"),
     ],
 )

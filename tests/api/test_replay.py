@@ -180,6 +180,21 @@ def test_any_event_can_be_gone_on_from(relay: Served, http: httpx.Client) -> Non
         assert len(relay.pool.chats) == before
 
 
+def test_events_with_names(relay: Served, http: httpx.Client) -> None:
+    """`/v1/responses` has an `event:` line in each; the number stands beside it."""
+    request: dict[str, Any] = {"json": {"model": "demo", "input": "hi", "stream": True}}
+    before = len(relay.pool.chats)
+    text = http.post("/v1/responses", **request, headers=keyed("named")).text
+    events = text[:-2].split("\n\n")
+    assert all(re.fullmatch(rf"id: {n}\nevent: \S+\ndata: .*", event) for n, event in enumerate(events, 1))
+    assert "response.completed" in events[-1]
+    rest = http.post("/v1/responses", **request, headers=keyed("named", 3)).text
+    assert rest == "".join(f"{event}\n\n" for event in events[3:])
+    assert len(relay.pool.chats) == before + 1
+    other_route = http.post(CHAT, json=body(stream=True), headers=keyed("named"))
+    error_of(other_route, 409, "idempotency_key_reused")
+
+
 @pytest.mark.parametrize("last", ["0", "-1", "1000", "x", "", "1.0", "²", "9" * 5000])
 def test_an_event_that_there_is_not(http: httpx.Client, last: str) -> None:
     request: dict[str, Any] = {"json": body(stream=True)}

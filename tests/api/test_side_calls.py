@@ -216,6 +216,13 @@ def test_a_request_with_tools_is_a_chat(serve: Callable[..., Served]) -> None:
     assert len(served.pool.chats) == 1
 
 
+@pytest.mark.parametrize(("conversation", "status"), [("conv-1", 200), ("none", 400), ("", 400)])
+def test_in_a_conversation_it_is_a_chat(serve: Callable[..., Served], conversation: str, status: int) -> None:
+    with serve(side_calls="refuse").client() as http:
+        asked = http.post(CHAT, json=asking((user(TITLE),), conversation_id=conversation))
+    assert asked.status_code == status
+
+
 @pytest.mark.parametrize("wrong", ["", "no", "model:", "model: x", "Local", "local,chat"])
 def test_other_settings_are_refused(wrong: str) -> None:
     with pytest.raises(ValidationError):
