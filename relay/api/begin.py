@@ -46,6 +46,11 @@ class Ask:
     ignored: tuple[str, ...] = ()
     """Fields of the body that have no effect."""
 
+    @property
+    def prompt_tokens(self) -> int:
+        """How long the prompt is, estimated."""
+        return usage.prompt_tokens(self.messages, self.tools)
+
 
 async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, renderer: Renderer) -> Response:
     """Bring the files and submit the chat. Its answer will be known as `answer_id`.
@@ -83,7 +88,7 @@ async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, rend
             silent=choice.silent,
             list_sources=settings.sources == "list",
         ),
-        prompt_tokens=usage.prompt_tokens(messages),
+        prompt_tokens=ask.prompt_tokens,
         ignored=tuple(ignored),
         keeper=media_keeper(request, bearer),
     )
