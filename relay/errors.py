@@ -17,6 +17,7 @@
     ├── ResponseNotFound      404 response_not_found
     ├── AccountNotFound       404 account_not_found
     ├── LoginGone             404 login_gone
+    ├── IdempotencyKeyReused  409 idempotency_key_reused
     ├── TooLarge              413 request_too_large
     ├── RateLimited           429 rate_limit_exceeded
     │   └── QueueFull         429 queue_full
@@ -158,6 +159,12 @@ class LoginGone(RelayError):
     """A remote login's address that is used up, expired, or never was one."""
 
     status, type, code = 404, "invalid_request_error", "login_gone"
+
+
+class IdempotencyKeyReused(RelayError):
+    """The `Idempotency-Key` stands for another request."""
+
+    status, type, code = 409, "invalid_request_error", "idempotency_key_reused"
 
 
 class TooLarge(RelayError):

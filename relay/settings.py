@@ -101,6 +101,13 @@ class FilesSettings(Group):
     )
 
 
+class ReplaySettings(Group):
+    """Answers of requests that have an `Idempotency-Key` (docs/resuming.md)."""
+
+    keep_s: float = Field(600, ge=0, le=86_400, description="seconds that such an answer is kept after its end")
+    linger_s: float = Field(60, ge=0, le=3600, description="seconds that such a chat goes on without its client")
+
+
 class Clocks(Group):
     """The three clocks of an answer, in seconds."""
 
@@ -207,6 +214,12 @@ class Settings(BaseSettings):
         256, ge=1, le=1_048_576, description="most MiB of kept answers; the longest unused ones go first"
     )
     sources: Literal["annotations", "list"] = Field("annotations", description="list also appends a source list")
+    side_calls: str = Field(
+        "chat",
+        pattern=r"^(chat|local|refuse|model:\S+)$",
+        description="titles, tags and such that chat UIs ask for beside each message: chat (like any other), local "
+        "(answered without any site), refuse, or model:<name> (asked of that model); see docs/side-calls.md",
+    )
     fetch_urls: Literal["none", "public", "any"] = Field("public", description="whose files are fetched by address")
     browser: BrowserSettings = BrowserSettings()
     queue: QueueSettings = QueueSettings()
@@ -214,6 +227,7 @@ class Settings(BaseSettings):
     passthrough: PassthroughSettings = PassthroughSettings()
     login: LoginSettings = LoginSettings()
     files: FilesSettings = FilesSettings()
+    replay: ReplaySettings = ReplaySettings()
     clocks: Clocks = Clocks()
     sites: dict[str, SiteSettings] = {}
     log_level: Literal["TRACE", "DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="log level")

@@ -40,7 +40,8 @@ WHAT_TO_DO = {
     "account_not_found": "`relay accounts list` shows the accounts.",
     "login_gone": "Ask for a new address: `relay login SITE --remote`, or the admin page.",
     "request_too_large": "Send less; the message names the limit, and the setting that sets it.",
-    "rate_limit_exceeded": "Wait as long as `Retry-After` says; else add an account, or raise the key's `--rpm`.",
+    "idempotency_key_reused": "Send each new request with a key of its own (docs/resuming.md).",
+    "rate_limit_exceeded": "Wait as long as `Retry-After` says; else add an account, or raise the key's limits.",
     "queue_full": "Wait as long as `Retry-After` says; `RELAY_QUEUE__…` sets the limits.",
     "no_account_available": "Set an account up, or see in `/health` why those there are may not take a chat.",
     "login_needed": "Log in to the site again and renew the account's `state.json`.",
@@ -201,8 +202,8 @@ def models_page() -> str:
 
 Switches may follow any of them, in any order: `-search`, `-think`, `-research`, `-silent` (no search progress in the
 reasoning; `silent_search` anywhere in the name means the same). What a site cannot do is refused with the reason.
-Exact names win before switches are cut off. A site may offer an account more models than these: `GET /v1/models` asks
-the accounts you have, `GET /v1/models?all=true` lists every site.
+Exact names win before switches are cut off. `a+b` compares two to four of them (docs/compare.md). A site may offer an
+account more models than these: `GET /v1/models` asks the accounts you have, `GET /v1/models?all=true` lists every site.
 
 {table(("site", "model", "also known as", "thinking", "search", "images", "files"), body)}
 Agents, bots and custom models of a site, by their id:

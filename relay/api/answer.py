@@ -28,7 +28,7 @@ from relay.chat.events import (
     ToolCall,
     Turned,
 )
-from relay.chat.usage import BYTES_PER_TOKEN, Usage, call_bytes, tokens, utf8_bytes
+from relay.chat.usage import BYTES_PER_TOKEN, Usage, text_tokens, utf8_bytes
 from relay.errors import ContentRefused
 
 
@@ -63,7 +63,6 @@ class Composer:
         self._out: list[Piece] = []
         self._content: list[str] = []
         self._reasoning: list[str] = []
-        self._content_bytes = self._reasoning_bytes = 0
         self._sources: dict[str, Source] = {}
         self._after_media = False
         self.finish: FinishReason | None = None
@@ -75,7 +74,7 @@ class Composer:
         self.tool_calls: list[ToolCall] = []
 
     def __repr__(self) -> str:
-        return f"<Composer {self._content_bytes} bytes, finish={self.finish}>"
+        return f"<Composer {len(self.content)} characters, finish={self.finish}>"
 
     @property
     def content(self) -> str:
@@ -93,10 +92,15 @@ class Composer:
         return list(self._sources.values())
 
     def usage(self, prompt: int) -> Usage:
-        """Estimated counts."""
-        reasoning = tokens(self._reasoning_bytes)
-        called = sum(map(call_bytes, self.tool_calls))
-        return Usage(prompt, tokens(self._content_bytes + called) + reasoning, reasoning)
+        """Estimated counts; a call is as long as its name and arguments.
+
+        Costs a look at the whole text: for the end of an answer, not for its chunks.
+        """
+        called = "".join(call.name + call.arguments for call in self.tool_calls)
+        written, reasoning = text_tokens(self.content + called), text_tokens(self.reasoning)
+        if self._limits.max_tokens and not called:
+            written = min(written, self._limits.max_tokens)  # it was cut by the bytes
+        return Usage(prompt, written + reasoning, reasoning)
 
     def feed(self, events: Iterable[Event]) -> list[Piece]:
         """What these events add, neighbours of one kind joined. Raises ContentRefused when the site takes back."""
@@ -147,7 +151,6 @@ class Composer:
     def _reason(self, text: str) -> None:
         if text:
             self._reasoning.append(text)
-            self._reasoning_bytes += utf8_bytes(text)
             self._push("reasoning", text)
 
     def _note(self, line: str) -> None:
@@ -199,7 +202,6 @@ class Composer:
     def _emit(self, text: str) -> None:
         if text:
             self._content.append(text)
-            self._content_bytes += utf8_bytes(text)
             self._push("content", text)
 
     def _push(self, kind: Literal["content", "reasoning"], text: str) -> None:

@@ -22,9 +22,11 @@ from relay.api.file_store import FileStore
 from relay.api.gate import Gate
 from relay.api.gathering import Gatherer
 from relay.api.kept import Shelves
+from relay.api.key_usage import KeyUsage
 from relay.api.openai import absent, chat, images, models, responses
 from relay.api.openai.response_schema import ResponseBody
 from relay.api.openai.schema import ChatBody
+from relay.api.replay import Replays
 from relay.pool.face import Pool
 from relay.settings import Settings
 
@@ -46,6 +48,8 @@ def create_app(settings: Settings, pool: Pool) -> FastAPI:
     app.state.files = FileStore(settings)
     app.state.gatherer = Gatherer(Fetcher(settings.fetch_urls), app.state.files)
     app.state.shelves = Shelves(settings)
+    app.state.key_usage = KeyUsage(settings.home, keys.known_ids)
+    app.state.replays = Replays(settings.replay)
     app.state.admin_login = AdminLogin(settings)
     app.state.url = settings.address
     app.state.started_s = int(time.time())

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
-from relay.api.keys import Holder, KeyFile, Pace, StoredKey, StoredKeys, caller_of, digest
+from relay.api.keys import Holder, KeyFile, Pace, StoredKey, StoredKeys, caller_of, digest, id_of
 from relay.errors import SiteNotAllowed, Unauthorized
 from relay.pool.face import Offer
 from relay.settings import Settings
@@ -59,7 +59,12 @@ class Keys:
                 "A valid API key is needed: send it as 'Authorization: Bearer <key>'. "
                 "`relay keys create` makes one, RELAY_API_KEYS sets some."
             )
-        return Holder(caller_of(shown), tuple(stored.sites), stored.rpm)
+        return Holder(caller_of(shown), tuple(stored.sites), stored.rpm, stored.concurrency)
+
+    def known_ids(self) -> dict[str, bool]:
+        """The ids of all keys, and whether each is static."""
+        stored = dict.fromkeys(map(id_of, self._known() or ()), False)
+        return stored | dict.fromkeys(map(id_of, self._static), True)
 
     def is_static(self, presented: str) -> bool:
         """Whether it is one of RELAY_API_KEYS: those are the owner's own."""

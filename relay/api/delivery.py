@@ -18,6 +18,7 @@ from relay.api import sse
 from relay.api.answer import Composer, Limits
 from relay.api.feed import ClientGone, Feed
 from relay.api.kept_media import MediaKeeper
+from relay.api.key_usage import Meter
 from relay.api.rendering import Renderer
 from relay.chat.events import CONTENT, Event
 from relay.chat.usage import Usage
@@ -33,6 +34,7 @@ class Wanted:
 
     limits: Limits
     prompt_tokens: int
+    meter: Meter
     ignored: tuple[str, ...] = ()
     keeper: MediaKeeper | None = None
     """Where the bytes of pictures and files go; None = into the answer."""
@@ -47,18 +49,28 @@ class Answer(Response):
         self._renderer = renderer
         self._wanted = wanted
         self._composer = Composer(wanted.limits)
+        self._counted: Usage | None = None
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._chat.id} {self._composer}>"
 
+    @property
+    def is_complete(self) -> bool:
+        """Whether it came to its end."""
+        return self._composer.finish is not None
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the chat to its end, or until the client leaves."""
         feed = Feed(self._chat, receive)
+        failed = True
         try:
             async with feed:
                 await self._answer(feed, send)
         except ClientGone:
+            failed = False
             return
+        finally:
+            self._wanted.meter.end(self._usage(), failed=failed)
         usage = self._usage()
         logger.info(
             "chat {} by {}: queued {:.0f} ms, {}, about {} + {} tokens",
@@ -79,12 +91,19 @@ class Answer(Response):
         return await self._wanted.keeper.kept(events) if self._wanted.keeper is not None else events
 
     def _deliver(self) -> None:
-        """Tell the pool what the client got, before it can ask on: by it the next request is known to continue."""
+        """Tell the pool what the client got, before it can ask on: by it the next request is known to continue.
+
+        Its key has room for that request then, whatever the chat has still to tidy up.
+        """
+        self._wanted.meter.end(self._usage(), failed=False)
         if not self._composer.cut:
             self._chat.delivered(self._composer.content, tuple(self._composer.tool_calls))
 
     def _usage(self) -> Usage:
-        return self._composer.usage(self._wanted.prompt_tokens)
+        """Of what there is of the answer; counted once when it is complete."""
+        if self._counted is None or not self.is_complete:
+            self._counted = self._composer.usage(self._wanted.prompt_tokens)
+        return self._counted
 
     def _relay_headers(self) -> list[Header]:
         told = {
@@ -174,6 +193,7 @@ class StreamedAnswer(Answer):
         if not isinstance(error, RelayError):
             logger.opt(exception=error).error("the chat failed unexpectedly")
             error = RelayError("relay failed unexpectedly; its log says more under this request id.")
+        self._wanted.meter.end(self._usage(), failed=True)
         logger.info("chat {} failed: {}", self._chat.site, error.code)
         return self._renderer.pieces(self._composer.release()) + self._renderer.failure(error)
 

@@ -30,11 +30,13 @@ FILE = "keys.json"
 PREFIX = "rk-"
 MAX_KEYS = 10_000
 MAX_RPM = 100_000
+MAX_CONCURRENCY = 10_000
 MAX_NAME_CHARS = 100
 _MAX_BYTES = 8 * 1024 * 1024
 _LOCK_S = 10.0
 _WINDOW_S = 60.0
 _ID_DIGITS = 12
+_CALLER = "key-"
 
 Name = Annotated[str, Field(max_length=MAX_NAME_CHARS)]
 Site = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")]
@@ -53,6 +55,8 @@ class StoredKey(BaseModel):
     """Sites that it may use; empty = all."""
     rpm: Annotated[int | None, Field(ge=1, le=MAX_RPM)] = None
     """Chats a minute; None = no limit."""
+    concurrency: Annotated[int | None, Field(ge=1, le=MAX_CONCURRENCY)] = None
+    """Chats at once; None = no limit."""
 
     @model_validator(mode="after")
     def _own_id(self) -> Self:
@@ -80,7 +84,12 @@ def digest(key: str) -> bytes:
 
 def caller_of(digest: bytes) -> str:
     """The caller's id of the holder of a key: the same for as long as the key is."""
-    return f"key-{digest.hex()[:_ID_DIGITS]}"
+    return _CALLER + id_of(digest)
+
+
+def id_of(digest: bytes) -> str:
+    """A key's id, as `relay keys list` shows it."""
+    return digest.hex()[:_ID_DIGITS]
 
 
 class KeyFile:
@@ -107,7 +116,9 @@ class KeyFile:
                 f"{self.file} is damaged ({said}). Mend it, or move it away and make new keys; nothing was changed."
             ) from None
 
-    def create(self, *, name: str = "", sites: Sequence[str] = (), rpm: int | None = None) -> tuple[str, StoredKey]:
+    def create(
+        self, *, name: str = "", sites: Sequence[str] = (), rpm: int | None = None, concurrency: int | None = None
+    ) -> tuple[str, StoredKey]:
         """Make a key: the key itself, which is kept nowhere, and what is stored. Raises BadRequest."""
         key = PREFIX + secrets.token_urlsafe(32)
         sha256 = digest(key).hex()
@@ -119,6 +130,7 @@ class KeyFile:
                 created=int(time.time()),
                 sites=sorted(set(sites)),
                 rpm=rpm,
+                concurrency=concurrency,
             )
         except ValidationError as error:
             first = error.errors(include_input=False, include_url=False)[0]
@@ -215,6 +227,12 @@ class Holder:
     sites: tuple[str, ...] = ()
     """Empty = all."""
     rpm: int | None = None
+    concurrency: int | None = None
+
+    @property
+    def key_id(self) -> str:
+        """His key's id; empty where he needed none."""
+        return self.id.removeprefix(_CALLER) if self.id.startswith(_CALLER) else ""
 
     def may_use(self, site: str) -> bool:
         """Whether the key is for this site too."""
@@ -231,8 +249,11 @@ class Pace:
     def __repr__(self) -> str:
         return f"<Pace {len(self._spent)} holders>"
 
-    def spend(self, holder: Holder) -> None:
-        """Count a chat. Raises RateLimited with the time until the next one may come; what is refused counts not."""
+    def spend(self, holder: Holder, chats: int = 1, *, counted: int = 0) -> None:
+        """Count chats. Raises RateLimited with the time until they may come, BadRequest for more than ever may.
+
+        What is refused counts not. `counted`: chats of the same request that were counted before.
+        """
         if holder.rpm is None:
             self._spent.pop(holder.id, None)
             return
@@ -240,14 +261,19 @@ class Pace:
         spent = self._spent.setdefault(holder.id, deque())
         while spent and now_s - spent[0] >= _WINDOW_S:
             spent.popleft()
-        if len(spent) >= holder.rpm:
+        if counted + chats > holder.rpm:
+            raise BadRequest(
+                f"This API key is for {holder.rpm} chats a minute; this request asks for {counted + chats}.",
+                param="model",
+            )
+        if len(spent) + chats > holder.rpm:
             # The one that must be over before there is room; not the first, if the limit was lowered meanwhile.
-            wait_s = _WINDOW_S - (now_s - spent[len(spent) - holder.rpm])  # so bracketed never above the window
+            wait_s = _WINDOW_S - (now_s - spent[len(spent) + chats - 1 - holder.rpm])  # so bracketed never above it
             raise RateLimited(
                 f"This API key is for {holder.rpm} chats a minute: the next one in {math.ceil(wait_s)} s.",
                 retry_after_s=wait_s,
             )
-        spent.append(now_s)
+        spent.extend([now_s] * chats)
 
 
 def lacks_key(settings: Settings) -> bool:

@@ -5,6 +5,7 @@
     <model>                         a key or alias that only one site has
     <site>/<account>[/<value>]      sites with several base addresses (gradio)
     <site>/<agent id>               an agent, bot or custom GPT; a bare 20-character Kimi agent id too
+    <name>+<name>                   a comparison of two to four of any of these: see `compared`
     …-search -think -silent -research   switches, in any order; `silent_search` anywhere means -silent
 
 Exact names and aliases win before suffixes are cut. Where the exact spelling is unknown, case does not matter.
@@ -19,9 +20,10 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from relay.chat.request import ModelChoice
-from relay.errors import UnknownModel
+from relay.errors import BadRequest, UnknownModel
 
 MAX_NAME_CHARS = 256
+MAX_COMPARED = 4
 _SUFFIXES = {"-search": "search", "-think": "thinking", "-silent": "silent", "-research": "research"}
 _SILENT_SEARCH = re.compile(r"[-_/:]?silent_search", re.IGNORECASE)
 _KIMI_AGENT = re.compile(r"[0-9a-z]{20}")
@@ -67,6 +69,27 @@ def resolve(name: str, offers: Sequence[Named]) -> ModelChoice:
         bare, switch = _cut(bare)
         switches.add(switch)
     raise _unknown(name, offers)
+
+
+def compared(name: str, offers: Sequence[Named]) -> tuple[str, ...]:
+    """The names that a client's model name joins by `+`; one where it is a model's own, plus or not.
+
+    Raises UnknownModel where it means nothing, BadRequest for too many.
+    """
+    try:
+        resolve(name, offers)
+    except UnknownModel:
+        names = tuple(part.strip() for part in name.split("+"))
+        if len(names) < 2:
+            raise
+        if len(names) > MAX_COMPARED:
+            raise BadRequest(
+                f"{len(names)} models are too many to compare: {MAX_COMPARED} at most.", param="model"
+            ) from None
+        for part in names:
+            resolve(part, offers)
+        return names
+    return (name,)
 
 
 def _cut(name: str) -> tuple[str, str]:

@@ -214,17 +214,18 @@ def create(
     name: Annotated[str, typer.Option(help="What or who it is for.")] = "",
     sites: Annotated[str, typer.Option(help="Sites it may use, by commas; default: all.")] = "",
     rpm: Annotated[int | None, typer.Option(min=1, help="Chats a minute; default: no limit.")] = None,
+    concurrency: Annotated[int | None, typer.Option(min=1, help="Chats at once; default: no limit.")] = None,
     as_json: Json = False,
 ) -> None:
     """Make an API key. It is shown once; its hash is stored."""
     from relay.cli.keys import create_key
 
-    create_key(name, sites, rpm, as_json=as_json)
+    create_key(name, sites, rpm, concurrency, as_json=as_json)
 
 
 @keys.command("list")
 def list_(as_json: Json = False) -> None:
-    """List the stored API keys."""
+    """List the API keys, and what they were used for."""
     from relay.cli.keys import list_keys
 
     list_keys(as_json=as_json)

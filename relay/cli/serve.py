@@ -14,6 +14,7 @@ from loguru import logger
 
 from relay import log
 from relay.api.keys import KeyFile, lacks_key
+from relay.chat import usage
 from relay.cli.console import state
 from relay.errors import Unauthorized
 from relay.pool.dispatcher import Dispatcher
@@ -89,10 +90,12 @@ async def _serve(settings: Settings, ready: Callable[[str], None], beside: Abstr
             await starting  # raises what went wrong
             api = await imports
             app = api.create_app(settings, pool)
+            usage.load_in_background()
             grace_s = settings.stop_grace_s
             # The pool ends its answers with an error that says so; only then would the servers cut what is left.
             async with (
                 aclosing(app.state.shelves),
+                app.state.key_usage,
                 api.HttpServer(app, settings.host, settings.port, grace_s=grace_s + CUT_S) as server,
                 api.LocalServer(app, settings.socket, grace_s=grace_s + CUT_S) as local,
             ):

@@ -1,240 +1,219 @@
-"""Values made from a JSON schema and the words of a request, as a model would fill in a form. Pure.
+"""Values made from a JSON schema: what the schema itself names, then what the message holds, then something that fits.
 
-Enumerations, constants, defaults and examples come first; numbers are those of the request, in their order; names of
-places and the like are its capitalised words; texts are what it quotes.
+No solver: where nothing that comes to mind fits (an odd pattern, a schema that allows nothing), the value has the type
+that is asked for and no more.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from typing import Any
 
-MAX_DEPTH = 8
-_QUOTED = re.compile(r"`([^`\n]+)`|\"([^\"\n]+)\"|“([^”\n]+)”|'([^'\n]{2,})'")
-_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?![\w]|\.\d)")
-_CALLED = re.compile(r"\b(?:named|called)\s+[`\"'“]([^`\"'”\n]+)")
-_PLACE = re.compile(r"\b(?:in|at|for|of|to|from|is)\s+((?:[A-Z][\w'-]*)(?:\s[A-Z][\w'-]*)*)")
-_CAPITALISED = re.compile(r"(?<![.!?]\s)(?<!\A)\b([A-Z][\w'-]+)\b")
-_FIRST_NAME = re.compile(r"\b([A-Z][a-z]+)\b(?=\s+(?:is|was|has|'s)\b)")
-_PATH = re.compile(r"(?<![\w/])(?:[\w.-]+/)*[\w-]+\.\w{1,5}\b")
-_FORMATS = {
-    "date": "2026-01-31",
-    "date-time": "2026-01-31T12:00:00Z",
-    "time": "12:00:00Z",
-    "email": "someone@example.com",
-    "uri": "https://example.com/",
-    "url": "https://example.com/",
-    "uuid": "00000000-0000-4000-8000-000000000000",
-    "ipv4": "192.0.2.1",
-    "ipv6": "2001:db8::1",
-    "hostname": "example.com",
-}
-_NAMES = ("name", "city", "location", "place", "country", "person", "who", "town")
-_COMMANDS = ("command", "cmd", "script", "shell")
-_PATHS = ("path", "file", "filename", "file_path", "filepath")
+from relay.demo.schemas import Schema, Schemas, count, kinds, listed, merged, number, strings_of
+from relay.demo.strings import Strings, is_command
+from relay.demo.words import Words, parts
+
+_DEEP = 4
+"""Deeper than this, only what must be there is made."""
+_DEEPEST = 24
+_MOST_VALUES = 500
+_MOST_ITEMS = 100
+_MOST_FROM_MESSAGE = 20
 
 
-@dataclass
-class Words:
-    """What a request offers to fill in; numbers are used up one after the other, and then begin anew."""
+def made(schema: Any, words: Words) -> Any:
+    """A value for the schema. What it takes from the message is taken out of `words`."""
+    return Maker(schema if isinstance(schema, dict) else {}, words).value(schema)
 
-    text: str
-    numbers: list[float] = field(default_factory=list)
-    _used: int = 0
 
-    def __post_init__(self) -> None:
-        self.numbers = [float(found) for found in _NUMBER.findall(self.text)]
+def fits(value: Any, schema: Any) -> bool:
+    """Whether a value fits a schema; what is no schema forbids nothing."""
+    return Schemas(schema).fits(value, schema) if isinstance(schema, dict) else True
 
-    def number(self) -> float | None:
-        """The next number."""
-        if not self.numbers:
+
+class Maker:
+    """Makes the values of one schema; `words` gives them out once each."""
+
+    def __init__(self, root: Schema, words: Words) -> None:
+        self.schemas = Schemas(root)
+        self.words = words
+        self.strings = Strings(words)
+        self.left = _MOST_VALUES
+
+    def __repr__(self) -> str:
+        return f"<Maker {self.left} values left, {self.words!r}>"
+
+    def value(self, schema: Any, name: str = "", depth: int = 0) -> Any:
+        """One value; `name` is the property's that it is for."""
+        self.left -= 1
+        if depth > _DEEPEST or self.left < -_MOST_VALUES:
             return None
-        self._used += 1
-        return self.numbers[(self._used - 1) % len(self.numbers)]
+        schema = self.schemas.resolved(schema)
+        for candidate in self._named(schema, name):
+            if self.schemas.fits(candidate, schema):
+                return candidate
+        for key in ("anyOf", "oneOf"):
+            if branches := [part for part in listed(schema, key) if isinstance(part, dict)]:
+                rest = {other: part for other, part in schema.items() if other != key}
+                return self._branch(schema, rest, branches, name, depth)
+        allowed = kinds(schema)
+        solid = [kind for kind in allowed if kind != "null"]
+        match "null" if not solid or (len(solid) < len(allowed) and self._sparing(depth)) else solid[0]:
+            case "object":
+                return self._object(schema, depth)
+            case "array":
+                return self._array(schema, name, depth)
+            case "integer" | "number" as kind:
+                return self._number(schema, whole=kind == "integer")
+            case "boolean":
+                return next((choice for choice in (True, False) if self.schemas.fits(choice, schema)), True)
+            case "null":
+                return None
+        return self.strings.made(schema, name, lambda text: self.schemas.fits(text, schema))
 
-    def quoted(self) -> str:
-        """The first quotation; empty without one."""
-        found = _QUOTED.search(self.text)
-        return next(filter(None, found.groups()), "") if found else ""
+    def _sparing(self, depth: int) -> bool:
+        return depth > _DEEP or self.left < 0
 
-    def named(self) -> str:
-        """Who or what the request is about: what it says is called so, else by its capital letters."""
-        for pattern in (_CALLED, _PLACE, _FIRST_NAME, _CAPITALISED):
-            if found := pattern.search(self.text):
-                return found[1]
-        return ""
+    def _named(self, schema: Schema, name: str) -> Iterator[Any]:
+        """What the schema names itself, and what the message says of the property."""
+        if "const" in schema:
+            yield schema["const"]
+        yield from self.words.said(name)
+        choices = listed(schema, "enum")
+        yield from (choice for choice in choices if isinstance(choice, str) and self.words.mentions(choice))
+        if schema.get("default") is not None:
+            yield schema["default"]
+        yield from choices
+        yield from listed(schema, "examples")
 
+    def _branch(self, schema: Schema, rest: Schema, branches: list[Schema], name: str, depth: int) -> Any:
+        """By the first branch that makes a fitting value; null is the last resort, and the first where it is deep."""
+        sparing = self._sparing(depth)
 
-def value(schema: Any, words: Words, *, name: str = "", root: Any = None, depth: int = 0) -> Any:
-    """A value that fits `schema`, as far as it can be made; `name` is the property that it is for."""
-    root = schema if root is None else root
-    if not isinstance(schema, Mapping) or depth > MAX_DEPTH:
-        return None if schema is False else "demo"
-    schema = _resolved(schema, root)
-    for key in ("const", "default"):
-        if key in schema and (key == "const" or schema[key] is not None):
-            return schema[key]
-    if isinstance(schema.get("enum"), list) and schema["enum"]:
-        return _chosen(schema["enum"], words)
-    if isinstance(schema.get("examples"), list) and schema["examples"]:
-        return schema["examples"][0]
-    for key in ("anyOf", "oneOf"):
-        if isinstance(schema.get(key), list) and schema[key]:
-            options = [one for one in schema[key] if not (isinstance(one, Mapping) and one.get("type") == "null")]
-            rest = {kept: part for kept, part in schema.items() if kept not in ("anyOf", "oneOf")}
-            return value(
-                {**rest, **_mapping((options or schema[key])[0])}, words, name=name, root=root, depth=depth + 1
-            )
-    match _kind(schema):
-        case "object":
-            return _object(schema, words, root, depth)
-        case "array":
-            return _array(schema, words, name, root, depth)
-        case "integer":
-            return int(_number(schema, words, whole=True))
-        case "number":
-            return _number(schema, words, whole=False)
-        case "boolean":
-            return True
-        case "null":
-            return None
-    return _text(schema, words, name)
+        def rank(branch: Schema) -> int:
+            kind = kinds(self.schemas.resolved(branch))[0]
+            if not sparing:
+                return kind == "null"
+            return 0 if kind == "null" else 2 if kind in ("object", "array") else 1
 
+        values: list[Any] = []
+        for branch in sorted(branches, key=rank):
+            value = self.value(merged(rest, branch), name, depth + 1)
+            if self.schemas.fits(value, schema):
+                return value
+            values.append(value)
+            if self.left < -_MOST_VALUES:
+                break
+        return values[0]
 
-def _mapping(schema: Any) -> Mapping[str, Any]:
-    return schema if isinstance(schema, Mapping) else {}
+    def _object(self, schema: Schema, depth: int) -> dict[str, Any]:
+        known = schema.get("properties")
+        properties = known if isinstance(known, dict) else {}
+        required = strings_of(schema.get("required"))
+        wanted = [
+            name for name in properties if name in required or (not self._sparing(depth) and self.words.mentions(name))
+        ]
+        wanted += [name for name in required if name not in properties]
+        least = count(schema, "minProperties", 0, _MOST_ITEMS)
+        wanted += [name for name in properties if name not in wanted][: max(0, least - len(wanted))]
+        wanted += [f"key{index}" for index in range(1, least - len(wanted) + 1)]
+        other = schema.get("additionalProperties", True)
+        return {name: self.value(properties.get(name, other), name, depth + 1) for name in wanted}
 
+    def _array(self, schema: Schema, name: str, depth: int) -> list[Any]:
+        items = schema.get("items", True)
+        if is_command(name) and self.words.code and "prefixItems" not in schema:
+            command = ["bash", "-lc", self.words.code[0]]
+            if self.schemas.fits(command, schema):
+                return command
+        lists = listed(schema, "prefixItems")
+        least = count(schema, "minItems", 0, _MOST_ITEMS)
+        most = count(schema, "maxItems", _MOST_ITEMS, _MOST_ITEMS)
+        size = least if self._sparing(depth) else max(least, len(lists), self._worth(items, name))
+        if items is False:
+            size = min(size, len(lists))
+        array: list[Any] = []
+        for index in range(min(size, max(most, least))):
+            if self.left < 0 and index >= least:
+                break
+            item = self.value(lists[index] if index < len(lists) else items, name, depth + 1)
+            if schema.get("uniqueItems") is True:
+                item = self._other_than(array, item, lists[index] if index < len(lists) else items)
+            array.append(item)
+        return array
 
-def _resolved(schema: Mapping[str, Any], root: Any) -> Mapping[str, Any]:
-    """Without `$ref` and `allOf`."""
-    for _ in range(MAX_DEPTH):
-        reference = schema.get("$ref")
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            break
-        found = root
-        for step in reference.lstrip("#/").split("/"):
-            if step:
-                found = _mapping(found).get(step.replace("~1", "/").replace("~0", "~"))
-        schema = {**{key: part for key, part in schema.items() if key != "$ref"}, **_mapping(found)}
-    parts = schema.get("allOf")
-    if isinstance(parts, list):
-        merged: dict[str, Any] = {key: part for key, part in schema.items() if key != "allOf"}
-        for part in parts:
-            one = _resolved(_mapping(part), root)
-            fields = {**_mapping(merged.get("properties")), **_mapping(one.get("properties"))}
-            needed = [*merged.get("required", ()), *one.get("required", ())]
-            merged = {**merged, **one}
-            merged |= ({"properties": fields} if fields else {}) | ({"required": needed} if needed else {})
-        schema = merged
-    return schema
+    def _worth(self, items: Any, name: str) -> int:
+        """How many items the message is good for; one where it has none."""
+        kind = kinds(self.schemas.resolved(items))[0]
+        found = len(self.words.numbers) if kind in ("integer", "number") else 1
+        if kind == "string":
+            found = self.strings.worth(name)
+        return max(1, min(found, _MOST_FROM_MESSAGE))
 
+    def _other_than(self, taken: list[Any], value: Any, schema: Any) -> Any:
+        """A value of the schema that is not among those taken, if there is one near."""
+        told = {json.dumps(one, sort_keys=True, default=str) for one in taken}
+        for candidate in (value, *self._varied(value, self.schemas.resolved(schema), len(taken) + 1)):
+            if json.dumps(candidate, sort_keys=True, default=str) not in told and self.schemas.fits(candidate, schema):
+                return candidate
+        return value
 
-def _kind(schema: Mapping[str, Any]) -> str:
-    kind = schema.get("type")
-    if isinstance(kind, list):
-        kind = next((one for one in kind if one != "null"), "null")
-    if isinstance(kind, str):
-        return kind
-    if "properties" in schema or "required" in schema:
-        return "object"
-    return "array" if "items" in schema or "prefixItems" in schema else "string"
+    def _varied(self, value: Any, schema: Schema, index: int) -> Iterable[Any]:
+        yield from listed(schema, "enum")
+        for key in ("anyOf", "oneOf"):
+            for branch in listed(schema, key):
+                yield from self._varied(value, self.schemas.resolved(branch), index)
+        match value:
+            case bool():
+                yield not value
+            case int() | float():
+                step = number(schema, "multipleOf") or 1
+                yield from (value + step * nth for nth in range(1, index + 2))
+                yield from (value - step * nth for nth in range(1, index + 2))
+            case str():
+                yield from (f"{value} {index}", f"{value}{index}", f"{value[: -len(str(index))]}{index}")
+            case dict():
+                known = schema.get("properties")
+                for name in value:
+                    part = self.schemas.resolved(known.get(name) if isinstance(known, dict) else {})
+                    yield from ({**value, name: other} for other in self._varied(value[name], part, index))
+            case list():
+                part = self.schemas.resolved(schema.get("items"))
+                yield from ([other, *value[1:]] for other in self._varied(value[0], part, index) if value)
 
+    def _number(self, schema: Schema, *, whole: bool) -> float:
+        for said in self.words.numbers:
+            candidate = int(said) if whole and float(said).is_integer() else said
+            if self.schemas.fits(candidate, schema):
+                self.words.numbers.remove(said)
+                return candidate
+        near = (self._plain(candidate, whole=whole) for candidate in _near(schema))
+        return next((candidate for candidate in near if self.schemas.fits(candidate, schema)), 1)
 
-def _chosen(options: list[Any], words: Words) -> Any:
-    """The one that the request names, else the first."""
-    said = words.text.casefold()
-    return next((one for one in options if isinstance(one, str) and one and one.casefold() in said), options[0])
-
-
-def _object(schema: Mapping[str, Any], words: Words, root: Any, depth: int) -> dict[str, Any]:
-    fields = _mapping(schema.get("properties"))
-    needed = [name for name in schema.get("required", ()) if isinstance(name, str)]
-    said = words.text.casefold()
-    wanted = [name for name in fields if name in needed or name.casefold().replace("_", " ") in said]
-    wanted += [name for name in needed if name not in fields]
-    made = {name: value(fields.get(name, {}), words, name=name, root=root, depth=depth + 1) for name in wanted}
-    for number in range(len(made), int(schema.get("minProperties", 0))):
-        made[f"key{number}"] = value(schema.get("additionalProperties", {}), words, root=root, depth=depth + 1)
-    return made
-
-
-def _array(schema: Mapping[str, Any], words: Words, name: str, root: Any, depth: int) -> list[Any]:
-    if isinstance(schema.get("prefixItems"), list):
-        return [value(one, words, name=name, root=root, depth=depth + 1) for one in schema["prefixItems"]]
-    items = schema.get("items", {})
-    free = _mapping(items).keys() <= {"type", "title", "description"}
-    if name.casefold() in _COMMANDS and free and _kind(_mapping(items)) == "string":
-        return ["bash", "-lc", _command(words)]
-    count = max(int(schema.get("minItems", 1)), 1 if schema.get("maxItems", 1) else 0)
-    made = [value(items, words, name=name, root=root, depth=depth + 1) for _ in range(count)]
-    if schema.get("uniqueItems") and len({json.dumps(one, sort_keys=True) for one in made}) < len(made):
-        made = [_changed(one, number) for number, one in enumerate(made)]
-    return made
-
-
-def _changed(one: Any, number: int) -> Any:
-    """Another value of the same kind for each number."""
-    if isinstance(one, bool) or not isinstance(one, int | float | str):
-        return one if not isinstance(one, bool) else bool(number % 2)
-    return f"{one}{number}" if isinstance(one, str) else one + number
-
-
-def _number(schema: Mapping[str, Any], words: Words, *, whole: bool) -> float:
-    """The request's next number, moved to where the schema lets it be."""
-    found = words.number()
-    number = 1.0 if found is None else found
-    step = float(schema.get("multipleOf") or (1 if whole else 0))
-    low = schema.get("minimum", -math.inf)
-    high = schema.get("maximum", math.inf)
-    if isinstance(schema.get("exclusiveMinimum"), int | float):
-        low = max(low, schema["exclusiveMinimum"] + (step or 1e-6))
-    if isinstance(schema.get("exclusiveMaximum"), int | float):
-        high = min(high, schema["exclusiveMaximum"] - (step or 1e-6))
-    number = min(max(number, low), high)
-    if step:
-        number = round(number / step) * step
-        number = number + step if number < low else number - step if number > high else number
-    return int(number) if number == int(number) else number
-
-
-def _text(schema: Mapping[str, Any], words: Words, name: str) -> str:
-    least, most = int(schema.get("minLength", 0)), schema.get("maxLength")
-    if schema.get("format") in _FORMATS:
-        return _FORMATS[schema["format"]]
-    made = _said(words, name.casefold())
-    pattern = schema.get("pattern")
-    if isinstance(pattern, str):
-        made = _matching(
-            pattern, [made, name, "demo", "a", "A", "1", "a1", "A1", "abc", "ABC", "2026-01-31", "0" * 4], made
-        )
-    if len(made) < least:
-        made += "x" * (least - len(made))
-    return made if most is None else made[: int(most)]
+    @staticmethod
+    def _plain(value: float, *, whole: bool) -> float:
+        return int(value) if whole and float(value).is_integer() else value
 
 
-def _said(words: Words, name: str) -> str:
-    """What the request says that could stand under a property of that name."""
-    if name in _COMMANDS:
-        return _command(words)
-    if name in _PATHS:
-        found = _PATH.search(words.text)
-        return found[0] if found else "demo.txt"
-    if any(part in name for part in _NAMES):
-        return words.named() or words.quoted() or "Oslo"
-    return words.quoted() or words.named() or "demo"
+def is_place(name: str) -> bool:
+    """Whether a property is one that names places."""
+    return Strings.is_place(parts(name))
 
 
-def _command(words: Words) -> str:
-    return words.quoted() or "echo hello"
-
-
-def _matching(pattern: str, candidates: list[str], otherwise: str) -> str:
-    try:
-        found = re.compile(pattern)
-    except re.error:
-        return otherwise
-    return next((one for one in candidates if found.search(one)), otherwise)
+def _near(schema: Schema) -> Iterator[float]:
+    """Numbers that may fit, the plainest first."""
+    step = abs(number(schema, "multipleOf") or 1)
+    lows = [low for key in ("minimum", "exclusiveMinimum") if (low := number(schema, key)) is not None]
+    highs = [high for key in ("maximum", "exclusiveMaximum") if (high := number(schema, key)) is not None]
+    yield from (step, 0, 1)
+    for low in lows:
+        yield low
+        yield from ((math.ceil(low / step) + nth) * step for nth in range(12))
+    for high in highs:
+        yield high
+        yield from ((math.floor(high / step) - nth) * step for nth in range(12))
+    yield from ((low + high) / 2 for low in lows for high in highs)
+    yield from (low + 0.5 for low in lows)
+    yield from (high - 0.5 for high in highs)

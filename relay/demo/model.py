@@ -11,6 +11,14 @@ Events, in the order in which they may come (each a JSON object; `data: {...}` o
     {"type": "end", "reason": "stop" | "length"}
     {"type": "error", "code", "message"}          instead of `end`
     {"type": "ping"}                              anywhere while silent (sent by the server)
+
+A prompt with a frame (`frame`: tools on offer, a form of the answer) is obeyed: `obedience` says how. For tests of
+clients, words in the user's message make it err:
+
+    fumble-once      the first answer holds arguments, or JSON, that break the schema; once told so, it is right
+    fumble-always    they break it every time
+    fumble-dialect   calls are written in Anthropic's form: <function_calls><invoke name=…><parameter name=…>
+    fumble-bare      calls are written as bare JSON, without a fence
 """
 
 from __future__ import annotations
@@ -22,8 +30,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from relay.demo import texts
-from relay.demo.obedience import obeyed, understood
+from relay.demo import frame, obedience, texts
 
 Event = dict[str, Any]
 Step = tuple[float, Event]
@@ -116,22 +123,24 @@ def _end(reason: str = "stop") -> Step:
 
 def _demo(turn: Turn, pace: Pace) -> Iterator[Step]:
     model = MODELS[turn.model]
+    asked = frame.read(turn.prompt, turn.earlier)
+    words = turn.prompt if asked is None else asked.words
+    obeyed = None if asked is None else obedience.answer(asked)
     yield _start(turn)
     if turn.thinking or model.id == "thinker":
-        yield from _stream("reasoning", texts.reasoning(turn.prompt), pace.first_s, pace.piece_s)
+        yield from _stream("reasoning", texts.reasoning(words), pace.first_s, pace.piece_s)
     searched = turn.search or model.id == "searcher"
     if searched:
-        yield pace.first_s, {"type": "search", "query": texts.search_query(turn.prompt)}
-        yield pace.first_s, {"type": "sources", "items": texts.sources(turn.prompt)}
-    request = understood(turn.prompt, turn.earlier)
-    if request is not None and (answer := obeyed(request)) is not None:
-        yield from _stream("text", answer, pace.first_s, pace.piece_s)
+        yield pace.first_s, {"type": "search", "query": texts.search_query(words)}
+        yield pace.first_s, {"type": "sources", "items": texts.sources(words)}
+    if obeyed is not None:
+        yield from _stream("text", obeyed, pace.first_s, pace.piece_s)
         yield _end()
         return
     files = [texts.attachment_line(a.name, a.size, a.sha256, a.first_line) for a in turn.attachments]
-    answer = texts.answer(turn.prompt, turn.earlier, files, cited=searched)
-    yield from _stream("text", answer, pace.first_s, pace.piece_s)
-    if _DRAW.search(turn.prompt):
+    earlier = [*turn.earlier[:-1], *map(frame.words_of, turn.earlier[-1:])]
+    yield from _stream("text", texts.answer(words, earlier, files, cited=searched), pace.first_s, pace.piece_s)
+    if _DRAW.search(words):
         picture = {"kind": "image", "url": "/static/picture.svg", "name": "picture.svg", "mime": "image/svg+xml"}
         yield pace.piece_s, {"type": "media", **picture}
     yield _end()

@@ -21,7 +21,8 @@ def shorten(text: str, limit: int) -> str:
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def _title(prompt: str) -> str:
+def title(prompt: str) -> str:
+    """What it is about: its first line without marks, shortened."""
     lines = prompt.strip().splitlines() or [""]
     return shorten(re.sub(r"[#>*_`\[\]$|<]+", "", lines[0]).strip() or "…", _TITLE_CHARS)
 
@@ -32,15 +33,15 @@ def _quote(prompt: str) -> str:
 
 def search_query(prompt: str) -> str:
     """The words that the searcher looks for."""
-    return _title(prompt)
+    return title(prompt)
 
 
 def reasoning(prompt: str) -> str:
     """A train of thought, plain text."""
     if is_chinese(prompt):
-        return f"用户的问题是：“{_title(prompt)}”。\n先弄清楚要点，再举一个例子，最后给出简短的结论。"
+        return f"用户的问题是：“{title(prompt)}”。\n先弄清楚要点，再举一个例子，最后给出简短的结论。"
     return (
-        f"The user writes: “{_title(prompt)}”.\n"
+        f"The user writes: “{title(prompt)}”.\n"
         "First find out what matters, then give an example, then sum up in a sentence."
     )
 
@@ -53,8 +54,8 @@ def refusal(prompt: str) -> str:
 def short(prompt: str) -> str:
     """One plain paragraph."""
     if is_chinese(prompt):
-        return f"这是关于“{_title(prompt)}”的简短回答，它只有一段文字，没有标题，也没有表格。"
-    return f"A short answer about “{_title(prompt)}”: one plain paragraph, without headings or tables."
+        return f"这是关于“{title(prompt)}”的简短回答，它只有一段文字，没有标题，也没有表格。"
+    return f"A short answer about “{title(prompt)}”: one plain paragraph, without headings or tables."
 
 
 def attachment_line(name: str, size: int, sha256: str, first_line: str) -> str:
@@ -65,11 +66,11 @@ def attachment_line(name: str, size: int, sha256: str, first_line: str) -> str:
 
 def sources(prompt: str) -> list[dict[str, Any]]:
     """Three pages that do not exist, on names reserved for examples."""
-    title = _title(prompt)
+    about = title(prompt)
     pages = (
-        ("https://example.com/overview", "An overview", f"What there is to know about {title}"),
-        ("https://example.org/guide?page=2", "A practical guide", f"Step by step: {title}"),
-        ("https://example.net/faq", "Questions and answers", f"Often asked about {title}"),
+        ("https://example.com/overview", "An overview", f"What there is to know about {about}"),
+        ("https://example.org/guide?page=2", "A practical guide", f"Step by step: {about}"),
+        ("https://example.net/faq", "Questions and answers", f"Often asked about {about}"),
     )
     return [
         {"url": url, "title": name, "snippet": snippet, "index": number}
@@ -82,9 +83,9 @@ def answer(prompt: str, earlier: Sequence[str], attachments: Sequence[str], *, c
     chinese = is_chinese(prompt)
     template = _CHINESE if chinese else _ENGLISH
     marks = ("[1]", "[2]", "[3]") if cited else ("", "", "")
-    text = template.format(title=_title(prompt), quote=_quote(prompt), one=marks[0], two=marks[1], three=marks[2])
+    text = template.format(title=title(prompt), quote=_quote(prompt), one=marks[0], two=marks[1], three=marks[2])
     if earlier:
-        last = _title(earlier[-1])
+        last = title(earlier[-1])
         number = len(earlier) + 1
         text += (
             f"\n这是本次对话的第 {number} 轮，上一轮你问的是：“{last}”。\n"

@@ -108,6 +108,8 @@ class Document:
             else:
                 raise BadFrame("a patch path into a list or an object", f"{type(parent).__name__} at {done!r}"[:200])
             done.append(key)
+        if kind in ("delete", "truncate") and parent is self._holder and key not in parent:
+            raise BadFrame(f"something to {kind}", "that the document was deleted")
         return parent, key, tuple(done)
 
     def _text(self, parent: Any, key: Any) -> _Growing | None:

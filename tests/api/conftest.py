@@ -44,6 +44,7 @@ class Served:
         self.app = create_app(self.settings, self.pool)
         async with (
             aclosing(self.app.state.shelves),
+            self.app.state.key_usage,
             HttpServer(self.app, grace_s=1) as server,
             LocalServer(self.app, self.settings.socket, grace_s=1),
         ):
@@ -53,10 +54,15 @@ class Served:
 
     def stop(self) -> None:
         """End the server; answers still open are cut after a second."""
-        self._loop.call_soon_threadsafe(self._down.set)
+        self.stop_serving()
+        self._home.cleanup()
+
+    def stop_serving(self) -> None:
+        """End it, but keep its home."""
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._down.set)
         self._thread.join(10)
         assert not self._thread.is_alive()
-        self._home.cleanup()
 
     def client(self, **options: Any) -> httpx.Client:
         """An HTTP client for it."""

@@ -267,6 +267,7 @@ def test_counting(http: httpx.Client, relay: Served) -> None:
         == ask(http, tools=[TOOL], messages=[{"role": "user", "content": "12345678"}])["usage"]["input_tokens"]
     ), "as in an answer"
     assert count(tools=[TOOL], tool_choice={"type": "none"}) == 2, "the site is not told of them"
+    assert count(model="demo+demo/echo") == 4, "two models are asked"
     assert len(relay.pool.chats) == before + 1, "counting begins no chat"
     error_of(http.post(COUNT, json={"model": "demo"}), 400, "invalid_request_error", "invalid_request")
     error_of(http.post(COUNT, json=body("nope")), 404, "not_found_error", "model_not_found")

@@ -90,6 +90,8 @@ GOOD = {"id": "0" * 12, "name": "", "sha256": "0" * 64, "created": 1, "sites": [
                 {"rpm": 0},
                 {"rpm": "5"},
                 {"rpm": True},
+                {"concurrency": 0},
+                {"concurrency": 1.5},
                 {"sites": "demo"},
                 {"sites": ["../demo"]},
                 {"sites": [None]},
@@ -122,7 +124,15 @@ def test_what_is_no_file_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"name": "a\nb"}, {"name": "\x1b[31m"}, {"name": "x" * 101}, {"rpm": 0}, {"rpm": 10**9}, {"sites": ["a/b"]}],
+    [
+        {"name": "a\nb"},
+        {"name": "\x1b[31m"},
+        {"name": "x" * 101},
+        {"rpm": 0},
+        {"rpm": 10**9},
+        {"concurrency": 10**9},
+        {"sites": ["a/b"]},
+    ],
 )
 def test_what_cannot_be_stored_is_refused(tmp_path: Path, wrong: dict[str, Any]) -> None:
     with pytest.raises(BadRequest):
@@ -302,6 +312,7 @@ def test_the_command(keys: Callable[..., tuple[int, str, str]]) -> None:
         ("create", "--sites", "nowhere"),
         ("create", "--sites", ","),
         ("create", "--rpm", "0"),
+        ("create", "--concurrency", "0"),
         ("create", "--name", "a\nb"),
     ],
 )

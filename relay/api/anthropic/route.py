@@ -14,7 +14,7 @@ from relay.api.anthropic.messages import messages_of
 from relay.api.anthropic.schema import MessagesBody
 from relay.api.begin import Ask, begin
 from relay.api.toolbox import answer_form, tool_use
-from relay.chat.models import resolve
+from relay.chat.models import compared, resolve
 from relay.pool.face import Pool
 
 router = APIRouter()
@@ -48,8 +48,10 @@ async def count_tokens(request: Request, bearer: tokens.KnownBearer) -> dict[str
     ask = asked(read(await request.body()))
     pool: Pool = request.app.state.pool
     offers = pool.offers(everything=True)
-    bearer.at(resolve(ask.model, offers).site, offers)
-    return {"input_tokens": ask.prompt_tokens}
+    names = compared(ask.model, offers)
+    for name in names:
+        bearer.at(resolve(name, offers).site, offers)
+    return {"input_tokens": ask.prompt_tokens * len(names)}
 
 
 def read(raw: bytes) -> MessagesBody:

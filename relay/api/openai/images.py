@@ -17,10 +17,12 @@ from relay.api.answer import media_url
 from relay.api.begin import media_keeper
 from relay.api.feed import ClientGone, Feed
 from relay.api.kept_media import MediaKeeper
+from relay.api.key_usage import KeyUsage, Meter
 from relay.api.openai.schema import Lenient
 from relay.chat.events import Finished, Media, Retracted, Text
 from relay.chat.models import resolve
 from relay.chat.request import ChatRequest, Message, ModelChoice
+from relay.chat.usage import Usage
 from relay.errors import BadRequest, ContentRefused, SiteError, UnknownModel
 from relay.pool.face import Chat, Offer, Pool
 
@@ -66,7 +68,11 @@ async def create(request: Request, bearer: tokens.Bringer) -> Response:
     prompt = ASKED + "\n".join([body.prompt, *wishes])
     asked = ChatRequest(request.state.request_id, choice, (Message("user", prompt),), caller, tokens=brought)
     keeper = media_keeper(request, bearer)
-    return Drawing(pool.submit(asked), as_bytes=body.response_format == "b64_json", keeper=keeper)
+    key_usage: KeyUsage = request.app.state.key_usage
+    meter = key_usage.begin(bearer.holder)
+    with meter.beginning():
+        chat = pool.submit(asked)
+    return Drawing(chat, as_bytes=body.response_format == "b64_json", keeper=keeper, meter=meter)
 
 
 def chosen(name: str | None, offers: Sequence[Offer]) -> ModelChoice:
@@ -86,8 +92,9 @@ def chosen(name: str | None, offers: Sequence[Offer]) -> ModelChoice:
 class Drawing(Response):
     """The pictures of one chat, once it is over."""
 
-    def __init__(self, chat: Chat, *, as_bytes: bool, keeper: MediaKeeper | None) -> None:
+    def __init__(self, chat: Chat, *, as_bytes: bool, keeper: MediaKeeper | None, meter: Meter) -> None:
         super().__init__()
+        self._meter = meter
         self._keeper = keeper
         self._chat = chat
         self._as_bytes = as_bytes
@@ -98,13 +105,18 @@ class Drawing(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the chat to its end, or until the client leaves."""
         feed = Feed(self._chat, receive)
+        failed = True
         try:
             async with feed:
                 found = await self._drawn(feed)
                 if self._keeper is not None and not self._as_bytes:
                     found = [media for media in await self._keeper.kept(found) if isinstance(media, Media)]
+            failed = False
         except ClientGone:
+            failed = False
             return
+        finally:
+            self._meter.end(Usage(0, 0), failed=failed)  # pictures have no tokens
         body = {"created": int(time.time()), "data": [self._entry(media) for media in found]}
         headers = {"cache-control": "no-store", "x-relay-site": self._chat.site, "x-relay-driver": self._chat.driver}
         await JSONResponse(body, headers=headers)(scope, receive, send)

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay.errors import BadFrame
@@ -291,6 +291,8 @@ patches = st.recursive(
 )
 
 
+@example(CHATGPT, {}, [{"p": "", "o": "delete"}, {"p": "", "o": "delete"}])
+@example(CHATGPT, {}, [{"p": "", "o": "delete"}, {"p": "", "o": "truncate", "v": 1}])
 @given(st.sampled_from([CHATGPT, DEEPSEEK]), json_values, st.lists(patches | json_values, max_size=8))
 def test_garbage_never_raises_anything_but_bad_frame(dialect: Any, value: Any, garbage: list[Any]) -> None:
     deltas = Deltas(dialect, Document(value))
