@@ -90,7 +90,8 @@ def errors_page() -> str:
     return f"""{MADE.format(source="relay/errors.py")}
 # Errors
 
-Every refusal has one shape, OpenAI's, whatever the route:
+Every refusal has one shape, OpenAI's, whatever the route; only below `/v1/messages` it is Anthropic's
+([anthropic.md](anthropic.md)), with the same codes:
 
 ```json
 {{"error": {{"message": "…", "type": "…", "param": null, "code": "…"}}}}

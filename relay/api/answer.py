@@ -68,6 +68,8 @@ class Composer:
         self.finish: FinishReason | None = None
         self.cut = False
         """Whether `finish` is ours: the site has more to say and must be stopped."""
+        self.stopped_by = ""
+        """The stop sequence that cut the answer; empty where none did."""
         self.conversation = ""
         self.tool_calls: list[ToolCall] = []
 
@@ -83,6 +85,11 @@ class Composer:
     def reasoning(self) -> str:
         """The reasoning so far."""
         return "".join(self._reasoning)
+
+    @property
+    def sources(self) -> list[Source]:
+        """The pages that the answer rests on, each once."""
+        return list(self._sources.values())
 
     def usage(self, prompt: int) -> Usage:
         """Estimated counts; a call is as long as its name and arguments.
@@ -138,7 +145,7 @@ class Composer:
         self._flush()
         if self.finish is None:
             if self._limits.list_sources and self._sources:
-                self._emit(source_list(list(self._sources.values())))
+                self._emit(source_list(self.sources))
             self.finish = reason
 
     def _reason(self, text: str) -> None:
@@ -161,11 +168,14 @@ class Composer:
             self._spend(text)
             return
         text = self._held + text
-        at = min((found for stop in self._limits.stop if (found := text.find(stop)) >= 0), default=-1)
-        if at >= 0:
+        found = [(at, stop) for stop in self._limits.stop if (at := text.find(stop)) >= 0]
+        if found:
+            at, stop = min(found)
             self._held = ""
             self._spend(text[:at])
-            self._cut_off("stop")
+            if self.finish is None:
+                self.stopped_by = stop
+                self._cut_off("stop")
             return
         kept = held_back(text, self._limits.stop)
         self._held = text[len(text) - kept :]

@@ -15,6 +15,8 @@ from fastapi.openapi.utils import get_openapi
 from relay import __version__
 from relay.api import admin, auth, errors, files, health, metrics, pages, remote, tokens
 from relay.api.admin_login import AdminLogin
+from relay.api.anthropic import route as anthropic
+from relay.api.anthropic.schema import MessagesBody
 from relay.api.fetching import Fetcher
 from relay.api.file_store import FileStore
 from relay.api.gate import Gate
@@ -56,6 +58,7 @@ def create_app(settings: Settings, pool: Pool) -> FastAPI:
     for router in (
         chat.router,
         responses.router,
+        anthropic.router,
         images.router,
         files.router,
         models.router,
@@ -77,7 +80,7 @@ def _described(app: FastAPI) -> dict[str, Any]:
     if app.openapi_schema is None:
         schema = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
         named = schema.setdefault("components", {}).setdefault("schemas", {})
-        for body in (ChatBody, ResponseBody):
+        for body in (ChatBody, ResponseBody, MessagesBody):
             made = body.model_json_schema(ref_template="#/components/schemas/{model}")
             named.update(made.pop("$defs", {}))
             named[body.__name__] = made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from fastapi import Request
 from starlette.responses import Response
@@ -32,7 +33,7 @@ from relay.pool.face import Chat, Offer, Pool
 from relay.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ask:
     """A chat that a client asks for."""
 
@@ -50,6 +51,11 @@ class Ask:
     conversation_id: str | None = None
     ignored: tuple[str, ...] = ()
     """Fields of the body that have no effect."""
+
+    @cached_property
+    def prompt_tokens(self) -> int:
+        """How long the prompt is, estimated."""
+        return usage.prompt_tokens(self.messages, self.tools)
 
 
 async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, renderer: Renderer) -> Response:
@@ -92,7 +98,7 @@ async def begin(request: Request, bearer: Bearer, ask: Ask, answer_id: str, rend
         )
         for choice, (caller, brought) in zip(choices, callers, strict=True)
     ]
-    prompt_tokens = usage.prompt_tokens(messages) * len(asked)
+    prompt_tokens = ask.prompt_tokens * len(asked)
     meter = metered(request, bearer, 0 if said else len(asked))
     with meter.beginning():
         chat = CannedChat(request.state.request_id, said) if said else submitted(pool, asked)

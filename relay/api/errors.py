@@ -1,4 +1,7 @@
-"""Errors as HTTP answers: always `{"error": {"message", "type", "param", "code"}}`, never `detail`, never 422."""
+"""Errors as HTTP answers: always `{"error": {"message", "type", "param", "code"}}`, never `detail`, never 422.
+
+Where clients of Anthropic's API call, its own shape: `anthropic.error_body`.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
+from relay.api.anthropic.error_body import error_body, is_spoken_at
 from relay.errors import BadRequest, QueueFull, RelayError, Unauthorized
 
 PART = "part:"
@@ -47,12 +52,15 @@ def headers_of(error: RelayError) -> dict[str, str]:
     return headers
 
 
-def response_of(error: RelayError, extra: Mapping[str, str] | None = None) -> Response:
-    """The whole answer; `extra` headers are added."""
-    return _response(error.status, body_of(error), {**headers_of(error), **(extra or {})})
+def response_of(error: RelayError, scope: Scope | None = None) -> Response:
+    """The whole answer, in the words of the API that the request of `scope` was for."""
+    return _response(error.status, body_of(error), headers_of(error), scope)
 
 
-def _response(status: int, body: Any, headers: Mapping[str, str]) -> Response:
+def _response(status: int, body: dict[str, Any], headers: Mapping[str, str], scope: Scope | None) -> Response:
+    if scope is not None and is_spoken_at(scope["path"]):
+        said = body["error"]
+        body = error_body(status, said["message"], said["code"], scope["state"]["request_id"])
     content = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
     return Response(content, status, headers, media_type="application/json")
 
@@ -92,13 +100,13 @@ async def _on_relay_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RelayError)
     log = logger.warning if error.status >= 500 else logger.info
     log("{} {}: {}", error.status, error.code, error.message[:300] if error.status >= 500 else error.param or "-")
-    return response_of(error)
+    return response_of(error, request.scope)
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     places = [{**fault, "loc": fault["loc"][1:]} for fault in error.errors()]  # without "query", "body"...
-    return response_of(bad_request(places))
+    return response_of(bad_request(places), request.scope)
 
 
 async def _on_http_exception(request: Request, error: Exception) -> Response:
@@ -110,9 +118,9 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
         405: ("method_not_allowed", f"{where}: the route does not take this method."),
     }.get(error.status_code, ("invalid_request", str(error.detail)))
     body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": code}}
-    return _response(error.status_code, body, {"x-should-retry": "false", **(error.headers or {})})
+    return _response(error.status_code, body, {"x-should-retry": "false", **(error.headers or {})}, request.scope)
 
 
-def crash_response() -> Response:
+def crash_response(scope: Scope) -> Response:
     """The answer to an unexpected exception: nothing of it is told."""
-    return response_of(RelayError("relay failed unexpectedly; its log says more under this request id."))
+    return response_of(RelayError("relay failed unexpectedly; its log says more under this request id."), scope)

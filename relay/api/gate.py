@@ -17,7 +17,7 @@ from relay.api import auth, errors
 from relay.errors import Forbidden, RelayError, TooLarge
 from relay.settings import Settings
 
-EXPOSED = "x-request-id, retry-after, retry-after-ms, x-should-retry, " + ", ".join(
+EXPOSED = "x-request-id, request-id, retry-after, retry-after-ms, x-should-retry, " + ", ".join(
     f"x-relay-{name}" for name in ("site", "driver", "queue-ms", "ignored")
 )
 _SANE_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -68,7 +68,7 @@ class Gate:
             except Exception as error:
                 logger.opt(exception=error).error("{} {} failed", _method(scope), shown_path(scope["path"]))
                 if not visit.status:
-                    await errors.crash_response()(scope, receive, visit)
+                    await errors.crash_response(scope)(scope, receive, visit)
             finally:
                 visit.log(scope)
 
@@ -82,7 +82,7 @@ class Gate:
                 limit = self._upload_limit if scope["path"] == _UPLOADS else self._limit
                 limit.check(headers.get("content-length", ""))
         except RelayError as error:
-            await errors.response_of(error)(scope, receive, visit)
+            await errors.response_of(error, scope)(scope, receive, visit)
             return
         if scope["type"] == "websocket":  # its server limits the messages
             await self._app(scope, receive, visit)

@@ -6,6 +6,7 @@ inner `function`; Anthropic: `{"name", "description", "input_schema"}`.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
@@ -17,6 +18,7 @@ from relay.errors import BadRequest
 MAX_TOOLS = 512
 MAX_NAME_CHARS = 256
 _NONCE_BYTES = 2
+_MAX_KIND_CHARS = 40
 Choice = Literal["auto", "required", "none"]
 _CHOICES: dict[str, Choice] = {"auto": "auto", "none": "none", "required": "required", "any": "required"}
 
@@ -45,7 +47,7 @@ def tool_use(
         if isinstance(tool, Tool):
             tools.append(tool)
         else:
-            skipped.append(f"{field}[{tool}]")
+            skipped.append(left_out(field, tool))
     mode, names, parallel = _choice(choice, parallel, chosen)
     known = {tool.name for tool in tools}
     if unknown := [name for name in names if name not in known]:
@@ -58,6 +60,11 @@ def tool_use(
     return ToolUse(tuple(tools), nonce, mode if tools else "none", names, parallel), tuple(dict.fromkeys(skipped))
 
 
+def left_out(field: str, kind: str) -> str:
+    """What a tool that is left out is called in `x-relay-ignored`: `tools[web_search]`. A header takes no more."""
+    return f"{field}[{re.sub(r'[^A-Za-z0-9_.:-]', '?', kind[:_MAX_KIND_CHARS])}]"
+
+
 def _tool(one: Any, param: str) -> Tool | str:
     """A function, or the type of what is none."""
     if not isinstance(one, dict):
@@ -65,14 +72,15 @@ def _tool(one: Any, param: str) -> Tool | str:
     kind = one.get("type") or "function"
     inner = one.get("function")
     if kind not in ("function", "custom") or (kind == "custom" and "input_schema" not in one):
-        return str(kind)[:40]
+        return str(kind)
     given: Mapping[str, Any] = inner if isinstance(inner, dict) else one
     name, description = given.get("name"), given.get("description")
     if not isinstance(name, str) or not name.strip() or len(name) > MAX_NAME_CHARS or not name.isprintable():
         raise BadRequest(f"{param}: a function needs a name.", param=f"{param}.name")
-    schema = given.get("parameters", given.get("input_schema"))
+    field = "input_schema" if "parameters" not in given and "input_schema" in given else "parameters"
+    schema = given.get(field)
     if schema is not None and not isinstance(schema, dict):
-        raise BadRequest(f"{param}: the parameters are a JSON schema, an object.", param=f"{param}.parameters")
+        raise BadRequest(f"{param}: {field} is a JSON schema, an object.", param=f"{param}.{field}")
     return Tool(name, description if isinstance(description, str) else "", schema or {})
 
 

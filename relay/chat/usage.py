@@ -8,13 +8,15 @@ in the background. It remains an estimate: no site says how it counts, and what 
 from __future__ import annotations
 
 import importlib
+import json
 import threading
-from collections.abc import Callable, Iterable, Sized
+from collections.abc import Callable, Iterable, Iterator, Sized
 from dataclasses import dataclass
 
 from loguru import logger
 
 from relay.chat.request import Message
+from relay.chat.tools import ToolUse
 
 BYTES_PER_TOKEN = 4
 SAMPLE_CHARS = 32_768
@@ -64,9 +66,22 @@ def text_tokens(text: str) -> int:
     return counted if len(text) <= SAMPLE_CHARS else round(counted * utf8_bytes(text) / utf8_bytes(sample))
 
 
-def prompt_tokens(messages: Iterable[Message]) -> int:
-    """Estimated tokens of the messages' text; attachments are not counted."""
-    return text_tokens("".join(message.text for message in messages))
+def prompt_tokens(messages: Iterable[Message], use: ToolUse | None = None) -> int:
+    """Estimated tokens of the messages' text and calls, and of the tools that are told of; files are not counted."""
+    return text_tokens("".join((*_said(messages), *_told(use))))
+
+
+def _said(messages: Iterable[Message]) -> Iterator[str]:
+    for message in messages:
+        yield message.text
+        for call in message.calls:
+            yield call.name + call.arguments
+
+
+def _told(use: ToolUse | None) -> Iterator[str]:
+    if use is not None and use.choice != "none":
+        for tool in use.tools:
+            yield f"{tool.name}{tool.description}{json.dumps(tool.parameters, ensure_ascii=False)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""`validate(name, value)`: a value against a schema of OpenAI's API description, or of Open Responses."""
+"""`validate(name, value)`: a value against a schema of OpenAI's API description, Open Responses' or Anthropic's."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 OPENAI = "openai-openapi-subset.json"
 OPEN_RESPONSES = "open-responses-2026-04-24.json"
+ANTHROPIC = "anthropic-messages-responses.schema.json"
 
 
 def _nullable(node: Any) -> Any:
@@ -35,7 +36,13 @@ def _components(file: str) -> Any:
 
 @cache
 def _validator(name: str, file: str) -> Draft202012Validator:
-    schema = {"$ref": f"#/components/schemas/{name}", "components": _components(file)}
+    if file == ANTHROPIC:
+        schema = {
+            "$ref": f"#/$defs/{name}",
+            "$defs": json.loads((Path(__file__).parent / file).read_text("utf-8"))["$defs"],
+        }
+    else:
+        schema = {"$ref": f"#/components/schemas/{name}", "components": _components(file)}
     return Draft202012Validator(schema, format_checker=FormatChecker())
 
 
