@@ -273,6 +273,7 @@ async def test_other_statuses(server: AddressServer, status: str) -> None:
         b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\nContent-Encoding: br\r\n\r\nhehe",
         b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b"whole" * 1000)[:-12],
     ],
+    ids=["nothing", "no HTTP", "short", "half a chunk", "endless head", "no gzip", "no brotli", "half of gzip"],
 )
 async def test_servers_that_break_off(server: AddressServer, answer: bytes) -> None:
     server.answers["/a"] = answer
