@@ -41,7 +41,6 @@ class Gate:
         self._app = app
         self._keys = keys
         self._public_url = settings.public_url
-        self._public_url = settings.public_url
         self._limit = _Limit(settings.max_body_mib, "RELAY_MAX_BODY_MIB")
         self._upload_limit = _Limit(settings.files.max_file_mib, "RELAY_FILES__MAX_FILE_MIB", around_bytes=64 * 1024)
         self._hosts = _LOCAL_NAMES | {settings.host.lower()} | {name.lower() for name in settings.allowed_hosts or ()}

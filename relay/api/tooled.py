@@ -95,7 +95,7 @@ class ToolChat:
             if self._request.form is not None or (self._use is not None and self._use.choice == "required"):
                 raise ToolCallFailed(
                     f"The site's model did not answer in the form that was asked for, not even when told so: "
-                    f"{second.fault[:300]} Ask for less, or take another model."
+                    f"{second.fault[:300].rstrip('.')}. Ask for less, or take another model."
                 )
             yield Text(f"\n\n{second.said}" if self._shown else second.said)
             yield Finished("stop")

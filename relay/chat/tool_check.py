@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import SchemaError, ValidationError
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -20,6 +20,10 @@ from relay.chat.tools import AnswerForm, ToolUse
 
 MAX_FAULT_CHARS = 500
 _MAX_ERRORS = 100
+_MAX_MATCHED_CHARS = 4096
+_WILD = re.compile(r"\)[*+{?]|\(\?|\\\d")
+"""A group repeated, looked around from, or referred to."""
+_UNBOUNDED = re.compile(r"(?<!\\)(?:[*+]|\{\d*,\d*\})")
 _FENCED = re.compile(r"\A`{3,}[^\n`]*\n(.*?)\n?`{3,}\s*\Z", re.DOTALL)
 _OPENING = re.compile(r"^[ \t]{0,3}`{3,}(?:json\w*)?[ \t]*\n", re.MULTILINE | re.IGNORECASE)
 _NUMBER = re.compile(r"-?\d{1,300}(?:\.\d{1,300})?(?:[eE][+-]?\d{1,3})?")
@@ -29,8 +33,7 @@ def checked(calls: Sequence[ToolCall], use: ToolUse) -> tuple[tuple[ToolCall, ..
     """The calls that may be made, and what is wrong with the others.
 
     A string where the schema wants another type, and which can be read as that, is taken for it; nothing else is
-    mended. A schema of the
-    client's that is none forbids nothing.
+    mended. A schema of the client's that is none, or whose patterns could take for ever, forbids nothing.
     """
     tools = {tool.name: tool for tool in use.tools}
     allowed = use.names or tuple(tools)
@@ -122,11 +125,39 @@ def _misfit(value: Any, schema: Mapping[str, Any]) -> str:
 def _errors(value: Any, schema: Mapping[str, Any]) -> list[ValidationError]:
     try:
         Draft202012Validator.check_schema(schema)
+        if not all(map(_is_tame, _patterns(schema))):
+            return []
         # An empty registry fetches nothing: a reference to another document is one that leads nowhere.
-        found = Draft202012Validator(schema, registry=Registry()).iter_errors(value)
+        found = _Validator(schema, registry=Registry()).iter_errors(value)
         return list(itertools.islice(found, _MAX_ERRORS))
     except (SchemaError, Unresolvable, RecursionError, re.error, TypeError, ValueError, ArithmeticError):
         return []
+
+
+def _patterns(schema: Any) -> Iterator[str]:
+    """Every regular expression of a schema. It may be deep, but no deeper than JSON is read."""
+    if isinstance(schema, Mapping):
+        if isinstance(schema.get("pattern"), str):
+            yield schema["pattern"]
+        if isinstance(schema.get("patternProperties"), Mapping):
+            yield from schema["patternProperties"]
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _patterns(part)
+
+
+def _is_tame(pattern: str) -> bool:
+    """Whether matching ends soon, whatever the text: it is the client's, and all others wait for it."""
+    return len(_UNBOUNDED.findall(pattern)) <= 1 and not _WILD.search(pattern)
+
+
+def _matches(validator: Any, pattern: str, text: Any, schema: Any) -> Iterator[ValidationError]:
+    if isinstance(text, str) and len(text) <= _MAX_MATCHED_CHARS and not re.search(pattern, text):
+        yield ValidationError(f"{text!r} does not match {pattern!r}")
+
+
+_Validator = validators.extend(Draft202012Validator, {"pattern": _matches})
 
 
 def _told(error: ValidationError) -> str:

@@ -125,6 +125,23 @@ def test_a_broken_schema_forbids_nothing(schema: dict[str, Any]) -> None:
     assert checked([call("f", city="Oslo")], broken) == ((call("f", city="Oslo"),), ())
 
 
+@pytest.mark.parametrize("pattern", ["^(a+)+$", "(a|a)*$", "^(a*)*b", r"(.*)\1x", ".*.*.*.*.*.*b", "(?=a+)+b"])
+def test_patterns_that_could_take_for_ever_forbid_nothing(pattern: str) -> None:
+    texts = {"type": "object", "properties": {"city": {"type": "string", "pattern": pattern}}}
+    names = {"type": "object", "patternProperties": {pattern: {"type": "integer"}}, "additionalProperties": False}
+    for schema, arguments in ((texts, {"city": "a" * 50_000 + "!"}), (names, {"a" * 50_000 + "!": "x"})):
+        calls, faults = checked([call("f", **arguments)], ToolUse((Tool("f", "", schema),), "7f3a"))
+        assert len(calls) == 1
+        assert faults == ()
+
+
+def test_other_patterns_count() -> None:
+    schema = {"type": "object", "properties": {"id": {"type": "string", "pattern": "^[A-Z]{2}-[0-9]+$"}}}
+    use = ToolUse((Tool("f", "", schema),), "7f3a")
+    assert checked([call("f", id="AB-12")], use)[1] == ()
+    assert "does not match" in checked([call("f", id="ab")], use)[1][0]
+
+
 PERSON = AnswerForm({"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}, "person")
 
 
