@@ -81,6 +81,12 @@ def test_roles_and_blocks(http: httpx.Client) -> None:
     )
 
 
+def test_what_is_billed_by_is_left_out(http: httpx.Client) -> None:
+    billing = {"type": "text", "text": "x-anthropic-billing-header: cc_version=2.1; cch=ab12c;"}
+    system = [billing, {"type": "text", "text": "Be brief."}]
+    assert echo(http, [{"role": "user", "content": "hi"}], system=system) == "system: Be brief.\nuser: hi\n"
+
+
 def test_files(http: httpx.Client) -> None:
     said = echo(
         http,

@@ -22,6 +22,9 @@ from relay.chat.events import ToolCall
 from relay.chat.request import Attachment, Message
 from relay.errors import BadRequest
 
+_BILLING = "x-anthropic-billing-header:"
+"""Begins a block of the system prompt that is new in each request: no conversation could be continued with it."""
+
 
 def messages_of(body: MessagesBody) -> tuple[Message, ...]:
     """The whole conversation, whose files may be still to be brought.
@@ -42,8 +45,9 @@ def messages_of(body: MessagesBody) -> tuple[Message, ...]:
 
 
 def _texts(blocks: Sequence[Block]) -> str:
-    """Text alone, a paragraph a block: the system prompt's."""
-    return "\n\n".join(block.text for block in blocks if isinstance(block, TextBlock) and block.text)
+    """Text alone, a paragraph a block: the system prompt's. What Claude Code bills by is none of it."""
+    texts = (block.text for block in blocks if isinstance(block, TextBlock))
+    return "\n\n".join(text for text in texts if text and not text.startswith(_BILLING))
 
 
 def _spoken(message: MessageParam, param: str, names: dict[str, str]) -> Iterator[Message]:
