@@ -157,7 +157,7 @@ def _matches(validator: Any, pattern: str, text: Any, schema: Any) -> Iterator[V
         yield ValidationError(f"{text!r} does not match {pattern!r}")
 
 
-_Validator = validators.extend(Draft202012Validator, {"pattern": _matches})
+_Validator = validators.extend(Draft202012Validator, {"pattern": _matches})  # type: ignore[no-untyped-call]
 
 
 def _told(error: ValidationError) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -26,20 +27,25 @@ from tests.remote.viewer import Viewer
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def turn_to(viewer: Viewer, door: Door, field: str) -> None:
-    """Tap on a field until the caret is there, as a person does where the page was still changing its size."""
-    did = door.newest.did
-    did.pop("focus", None)
+async def tap_until(viewer: Viewer, place: tuple[int, int], done: Callable[[], bool]) -> None:
+    """Tap until that has done something, as a person does where the page was still changing its size."""
 
     async def tapped() -> bool:
-        await viewer.tap(PLACES[field])
+        await viewer.tap(place)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(3):
-                while did.get("focus") != field:  # noqa: ASYNC110  (the page tells its server, not us)
+                while not done():  # noqa: ASYNC110  (the page tells its server, not us)
                     await asyncio.sleep(0.03)
-        return did.get("focus") == field
+        return done()
 
     await eventually(tapped, timeout_s=40)
+
+
+async def turn_to(viewer: Viewer, door: Door, field: str) -> None:
+    """Tap on a field, so that the caret is there."""
+    did = door.newest.did
+    did.pop("focus", None)
+    await tap_until(viewer, PLACES[field], lambda: did.get("focus") == field)
     await viewer.keyboard()
 
 
@@ -60,8 +66,7 @@ async def log_in(viewer: Viewer, door: Door) -> None:
     await viewer.tap(PLACES["popup"])
     await page.wait_for_selector("#windows [role=tab] >> nth=1")
     await eventually(lambda: page.evaluate("windows.textContent.includes('Another provider')"))
-    await viewer.tap(ALLOW)
-    await eventually(lambda: did.get("popup") == "allowed")
+    await tap_until(viewer, ALLOW, lambda: did.get("popup") == "allowed")
     await page.wait_for_selector("#windows", state="hidden")
 
     await viewer.tap(PLACES["file"])
