@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import io
 import json
 import os
 import signal
@@ -19,6 +20,9 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import uvloop
+
+from relay import log
 from relay.api.app import create_app
 from relay.api.server import HttpServer
 from relay.settings import Settings
@@ -46,6 +50,7 @@ TOOLS = {
 
 async def serve() -> None:
     """The measured process; prints its port. Ends by SIGTERM."""
+    log.configure("INFO", sink=io.StringIO())  # lines are made, as they always are, and go nowhere
     with tempfile.TemporaryDirectory() as home:
         settings = Settings(_env_file=None, home=Path(home), log_level="WARNING")
         over = asyncio.Event()
@@ -175,7 +180,8 @@ if __name__ == "__main__":
     parser.add_argument("--serve", action="store_true", help="the measured process")
     try:
         if parser.parse_args().serve:
-            asyncio.run(serve())
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(serve())
         else:
             sys.exit(asyncio.run(main()))
     except BenchError as error:
