@@ -63,12 +63,15 @@ class RelayError(Exception):
         param: str | None = None,
         retry_after_s: float | None = None,
         refused: bool = False,
+        quotes: bool = False,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.retry_after_s = retry_after_s
         self.refused = refused
+        self.quotes = quotes
+        """Whether the message repeats what the site's model wrote: then it is told, but not logged."""
 
 
 class BadRequest(RelayError):

@@ -99,7 +99,8 @@ def install(app: FastAPI) -> None:
 async def _on_relay_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RelayError)
     log = logger.warning if error.status >= 500 else logger.info
-    log("{} {}: {}", error.status, error.code, error.message[:300] if error.status >= 500 else error.param or "-")
+    told = error.message[:300] if error.status >= 500 and not error.quotes else error.param or "-"
+    log("{} {}: {}", error.status, error.code, told)
     return response_of(error, request.scope)
 
 

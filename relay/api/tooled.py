@@ -42,6 +42,7 @@ class ToolChat:
         self._use = _callable(request.tools)
         self._chat = submit(request)
         self._shown = False
+        self._cancelled = False
 
     def __repr__(self) -> str:
         return f"<ToolChat {self._chat!r} {self._use} {self._request.form}>"
@@ -77,6 +78,7 @@ class ToolChat:
         self._chat.delivered(text, calls)
 
     async def cancel(self) -> None:
+        self._cancelled = True  # what has ended by itself may yet be asked for again
         await self._chat.cancel()
 
     async def __aiter__(self) -> AsyncIterator[Event]:
@@ -84,9 +86,10 @@ class ToolChat:
         first = _Reading(self._request, self._use)
         async for event in self._read(first):
             yield event
-        if not first.fault:
+        if not first.fault or self._cancelled:
             return
-        logger.info("the answer is asked for again: {}", first.fault)
+        # The fault may repeat what the model wrote, which is not ours to log.
+        logger.info("the answer is asked for again: its calls or its JSON cannot be used")
         self._ask_again(first)
         second = _Reading(self._request, self._use, after=self._shown)
         async for event in self._read(second):
@@ -95,7 +98,8 @@ class ToolChat:
             if self._request.form is not None or (self._use is not None and self._use.choice == "required"):
                 raise ToolCallFailed(
                     f"The site's model did not answer in the form that was asked for, not even when told so: "
-                    f"{second.fault[:300].rstrip('.')}. Ask for less, or take another model."
+                    f"{second.fault[:300].rstrip('.')}. Ask for less, or take another model.",
+                    quotes=True,
                 )
             yield Text(f"\n\n{second.said}" if self._shown else second.said)
             yield Finished("stop")

@@ -8,9 +8,13 @@ from typing import Any
 
 import httpx
 import pytest
+from loguru import logger
 
+from relay.api.tooled import ToolChat
 from relay.chat.events import Event, Finished, Started, Text
 from relay.chat.prompt import prompt_of
+from relay.chat.request import ChatRequest, Message, ModelChoice
+from relay.chat.tools import Tool, ToolUse
 from tests.api import pool as scripts
 from tests.api.conftest import Served
 from tests.api.pool import ScriptedChat
@@ -220,3 +224,36 @@ def test_json_that_fits(http: httpx.Client, site: Any, stream: bool) -> None:
     site('{"any": [1]}')
     message, _ = ask(http, stream=stream, response_format={"type": "json_object"})
     assert json.loads(message["content"]) == {"any": [1]}
+
+
+def test_what_the_model_wrote_is_told_but_not_logged(http: httpx.Client, site: Any) -> None:
+    secret = {"name": "get_weather", "arguments": {"city": "Oslo", "days": "hunter2 wrote this"}}
+    site(*[lambda chat: fence(chat, secret)] * 2)
+    lines: list[str] = []
+    sink = logger.add(lambda line: lines.append(str(line)), level="DEBUG")
+    try:
+        body = {"model": "demo", "messages": [{"role": "user", "content": "x"}], "tools": [WEATHER]}
+        answer = http.post(CHAT, json={**body, "tool_choice": "required"})
+    finally:
+        logger.remove(sink)
+    assert "hunter2" in answer.json()["error"]["message"]
+    logged = "".join(lines)
+    assert "asked for again" in logged
+    assert "tool_call_failed" in logged
+    assert "hunter2" not in logged
+
+
+async def test_who_left_is_not_asked_for_again() -> None:
+    asked: list[ChatRequest] = []
+
+    def submit(request: ChatRequest) -> ScriptedChat:
+        asked.append(request)
+        return ScriptedChat(request, saying("No calls here."))
+
+    use = ToolUse((Tool("f"),), "7f3a", choice="required")
+    choice = ModelChoice("demo", "demo", "demo")
+    chat = ToolChat(submit, ChatRequest("r", choice, (Message("user", "hi"),), tools=use))
+    async for event in chat:
+        if isinstance(event, Text | Started):
+            await chat.cancel()  # the end mark is on its way already
+    assert len(asked) == 1

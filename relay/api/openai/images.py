@@ -137,7 +137,7 @@ class Drawing(Response):
                         if pictures:
                             return pictures
                         said = "".join(words).strip()[:300]
-                        raise SiteError(f"The site's model answered in words in place of a picture: {said}")
+                        raise SiteError(f"The site's model answered in words, not with a picture: {said}", quotes=True)
 
     def _entry(self, media: Media) -> dict[str, str]:
         if not self._as_bytes:

@@ -54,10 +54,12 @@ def test_dialects(text: str, calls: list[tuple[str, Any]]) -> None:
         assert (called(parsed), parsed.fault, shown) == (calls, "", ""), pieces
 
 
-@pytest.mark.parametrize(("text", "calls"), [case[1:] for case in CALLS], ids=[case[0] for case in CALLS])
+# Bare JSON is a call only where it is the whole answer.
+AFTER_TEXT = [case for case in CALLS if case[1].lstrip()[0] not in "{[" or case[1].startswith("[TOOL")]
+
+
+@pytest.mark.parametrize(("text", "calls"), [case[1:] for case in AFTER_TEXT], ids=[case[0] for case in AFTER_TEXT])
 def test_text_before_them(text: str, calls: list[tuple[str, Any]]) -> None:
-    if text.lstrip()[0] in "{[" and not text.startswith("[TOOL"):
-        pytest.skip("bare JSON is a call only where it is the whole answer")
     for pieces in cuts(f"Let me look <that> up.\n\n{text}"):
         shown, parsed = read(pieces)
         assert (called(parsed), parsed.fault, shown) == (calls, "", "Let me look <that> up."), pieces
