@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar
 from urllib.parse import quote
 
 from relay.browser.answer import Answer
@@ -23,6 +23,7 @@ from relay.sites.selectors import SelectorFile
 from relay.wire.decoder import Decoder
 
 F = TypeVar("F")
+Switch = Literal["model", "thinking", "search", "agent"]
 RECALL_S = 10.0
 """How long a page may take to show an earlier conversation."""
 
@@ -148,6 +149,8 @@ class ScreenRecipe:
     """Whether the page renews a refused login and sends the prompt again by itself."""
     spread: bool = False
     """Whether the answer may be spread over several requests (Gradio: one per step of a chain of events)."""
+    switches: frozenset[Switch] = frozenset()
+    """What `Site.choose` can set on the page before a prompt is typed; a turn that asks for more is refused there."""
     settle_ms: int = 400
     """How long a finished-looking DOM answer must stay unchanged before it counts as ended."""
     dedented: bool = False
@@ -240,11 +243,33 @@ class Site(ABC):
         await tab.goto(self.screen.fresh if self.screen and self.screen.fresh else self.home)
         tab.fresh = True
 
+    async def choose(self, tab: Tab, turn: Turn) -> None:
+        """Screen drivers: set the page's switches (`ScreenRecipe.switches`) to what the turn asks for."""
+        return
+
+    def _refuse_unchosen(self, turn: Turn) -> None:
+        """Raise BadRequest for what the page cannot be set to."""
+        switches = self.screen.switches if self.screen else frozenset()
+        default = next((spec.key for spec in self.models if spec.default), "")
+        asked: dict[Switch, bool] = {
+            "model": turn.model not in ("", default) and not turn.agent,
+            "thinking": turn.thinking,
+            "search": turn.search,
+            "agent": bool(turn.agent),
+        }
+        missing = [switch for switch, wanted in asked.items() if wanted and switch not in switches]
+        if missing:
+            raise BadRequest(
+                f"{self.name}'s screen driver cannot choose {' or '.join(missing)}: let the fetch driver answer, "
+                "or ask for the default model without extras."
+            )
+
     async def prepare(self, tab: Tab, turn: Turn) -> None:
         """Screen drivers: bring the page to the turn's conversation, model and switches, before typing.
 
-        Raises ConversationNotFound where the page does not show the conversation.
+        Raises BadRequest for a switch that the page lacks, ConversationNotFound where the conversation is not shown.
         """
+        self._refuse_unchosen(turn)
         if turn.conversation is not None and self.screen is not None:
             tab.fresh = False
             await tab.goto(self.screen.conversation.format(id=quote(turn.conversation.id, safe="")))
@@ -253,6 +278,7 @@ class Site(ABC):
                 raise ConversationNotFound(f"{self.name}'s page does not show the conversation any more.", refused=True)
         elif not tab.fresh:
             await self.reset(tab)
+        await self.choose(tab, turn)
 
     def continues(self, driver: str) -> bool:
         """Whether a driver can continue a conversation on the site."""

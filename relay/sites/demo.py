@@ -50,7 +50,10 @@ class Demo(Site):
     token_pattern = re.compile(r"[A-Za-z0-9_-]{16,}\.[0-9a-f]{64}")  # the session cookie's value
     concurrency = 6  # HTTP/1.1: a browser opens six connections to a host
     evidence = "2026-11"
-    screen = ScreenRecipe(answer="**" + CHAT, reader=DemoReader, upload="**/api/files", settle_ms=150)
+    screen = ScreenRecipe(
+        answer="**" + CHAT, reader=DemoReader, upload="**/api/files", settle_ms=150,
+        switches=frozenset({"model", "thinking", "search"}),
+    )  # fmt: skip
 
     async def adopt(self, context: Context, token: str) -> None:
         """The value of the session cookie."""
@@ -124,9 +127,8 @@ class Demo(Site):
         said = json.loads(taken.body)
         return FileRef(said["id"], attachment.name, attachment.mime, len(attachment.data), attachment.kind)
 
-    async def prepare(self, tab: Tab, turn: Turn) -> None:
+    async def choose(self, tab: Tab, turn: Turn) -> None:
         """Model and switches, as a person would set them."""
-        await super().prepare(tab, turn)
         screen = self.on_screen(tab)
         await screen.choose("model", turn.model or "demo")
         for role, wanted in (("thinking", turn.thinking), ("search", turn.search)):

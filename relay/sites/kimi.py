@@ -201,13 +201,6 @@ class Kimi(Site):
         await super().accepted(answer)
         answer.expect("application/connect+json")
 
-    async def prepare(self, tab: Tab, turn: Turn) -> None:
-        """The screen knows the default model only: the picker's names and the search switch are not known for sure."""
-        default = next(spec.key for spec in self.models if spec.default)
-        if turn.search or turn.thinking or turn.agent or turn.model not in ("", default):
-            raise BadRequest("Kimi's screen driver can only use the default model, without search or thinking.")
-        await super().prepare(tab, turn)
-
     async def upload(self, tab: Tab, attachment: Attachment) -> FileRef:
         """Upload, then wait until the site has read the file (section 7)."""
         headers = await self.headers(tab)

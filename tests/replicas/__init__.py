@@ -10,6 +10,21 @@ itself. See ``kimi`` for the pattern.
 
 from tests.replicas.client import Replicas
 from tests.replicas.recording import Moment, Record, Upload
-from tests.replicas.scenario import Answer, Fault, Piece, Scenario
+from tests.replicas.scenario import Answer, Fault, Page, Piece, Scenario
+from tests.replicas.seen import Seen, SeenConversation, SeenFile, SeenTurn
 
-__all__ = ["Answer", "Fault", "Moment", "Piece", "Record", "Replicas", "Scenario", "Upload"]
+__all__ = [
+    "Answer",
+    "Fault",
+    "Moment",
+    "Page",
+    "Piece",
+    "Record",
+    "Replicas",
+    "Scenario",
+    "Seen",
+    "SeenConversation",
+    "SeenFile",
+    "SeenTurn",
+    "Upload",
+]

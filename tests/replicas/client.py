@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from tests.replicas.recording import Record
 from tests.replicas.scenario import Scenario
+from tests.replicas.seen import Seen
 
 ROOT = Path(__file__).resolve().parents[2]
 RECORDS = TypeAdapter(list[Record])
@@ -93,6 +94,10 @@ class Replicas:
     async def state(self, site: str, account: str) -> Any:
         """What the site keeps for ``account`` (chats, files, ...), in the replica's own words."""
         return (await self._ask("GET", f"/state/{site}/{account}")).json()
+
+    async def seen(self, site: str, account: str) -> Seen:
+        """What the site saw of ``account``, in the words of all sites."""
+        return Seen.model_validate_json((await self._ask("GET", f"/seen/{site}/{account}")).content)
 
     async def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         async with httpx.AsyncClient(base_url=self.control, trust_env=False) as client:

@@ -46,12 +46,28 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Piece(Strict):
-    """One delta of the answer, sent ``after_ms`` after the one before."""
+class Page(Strict):
+    """A web page that the answer rests on."""
 
-    text: str
-    kind: Literal["text", "reasoning"] = "text"
+    url: str
+    title: str = ""
+    snippet: str = ""
+
+
+class Piece(Strict):
+    """One delta of the answer, sent ``after_ms`` after the one before.
+
+    ``text`` and ``reasoning`` carry text. ``search``: the site searches for ``text`` and finds ``pages``. ``cite``: the
+    site's own citation mark of page ``page``, counted from 1 over all pages found so far. ``media``: the site shows
+    ``data`` (base64) as a picture. What a site cannot do it leaves out.
+    """
+
+    text: str = ""
+    kind: Literal["text", "reasoning", "search", "cite", "media"] = "text"
     after_ms: float = 0
+    pages: list[Page] = Field(default_factory=list)
+    page: int = 1
+    data: str = ""
 
 
 class Answer(Strict):
@@ -84,6 +100,10 @@ class Answer(Strict):
         """The whole answer text, as the client must have it in the end."""
         return "".join(piece.text for piece in self.script(prompt) if piece.kind == "text")
 
+    def pages(self) -> list[Page]:
+        """All pages that are found, in order; ``cite`` counts them from 1."""
+        return [page for piece in self.pieces for page in piece.pages]
+
     def reasoning(self, prompt: str = "") -> str:
         """The whole reasoning, as the client must have it in the end."""
         return "".join(piece.text for piece in self.script(prompt) if piece.kind == "reasoning")
@@ -92,18 +112,22 @@ class Answer(Strict):
 class Fault(Strict):
     """One thing that goes wrong in the operation ``on`` (the replica's routes name them), at most ``times`` times.
 
-    ``status``: HTTP ``status`` (with ``retry_after_s``) before anything is looked at. ``html``: a 200 page instead.
+    ``status``: HTTP ``status`` before anything is looked at, in the site's own body (of a 429 with its reset time
+    ``resets_in_s`` from now, if given; ``retry_after_s`` is the header). ``html``: a 200 page instead. ``challenge``:
+    the site's challenge in place of the answer, in its own shape.
     Inside an answer, when ``after`` pieces are out: ``error`` (the site's error record, HTTP 200), ``failed`` (the
-    site's own failed mark), ``cut`` (connection torn), ``end`` (an orderly end without the end mark), ``stall``
-    (silence for ever, or the site's heartbeat every ``heartbeat_ms``; ``after=-1``: not even a response head).
+    site's own failed mark), ``refusal`` (the site refuses the content; where it can, it takes back what it showed),
+    ``cut`` (connection torn), ``end`` (an orderly end without the end mark), ``stall`` (silence for ever, or the site's
+    heartbeat every ``heartbeat_ms``; ``after=-1``: not even a response head).
     """
 
-    kind: Literal["status", "html", "error", "failed", "cut", "end", "stall"]
+    kind: Literal["status", "html", "challenge", "error", "failed", "refusal", "cut", "end", "stall"]
     on: str = "chat"
     after: int = 0
     times: int | None = None
     status: int = 500
     retry_after_s: int | None = None
+    resets_in_s: int | None = None
     code: str = "internal"
     message: str = "something went wrong"
     heartbeat_ms: float = 0
@@ -136,6 +160,10 @@ class Scenario(Strict):
     """Only requests that the page's own script has signed may chat."""
     challenge: bool = False
     """The page shows its challenge and every call is refused."""
+    login: Literal["live", "dead", "guest", "banned"] = "live"
+    """How the site takes this account's login from now on; ``guest`` where it takes a dead one for a guest's."""
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """What only this site knows; a replica names what it takes in its ``options``."""
     access_ttl_s: float = 900
     """Life of the tokens that the site hands out from now on."""
     busy_polls: int = 1

@@ -9,16 +9,21 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tests.replicas.exchange import EndedEarly, Exchange, Torn
-from tests.replicas.scenario import Fault
+from tests.replicas.scenario import Fault, Piece
 
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What the site sends next. After ``error`` or ``failed`` nothing follows, and the site sends no success mark."""
+    """What the site sends next.
 
-    kind: Literal["text", "reasoning", "heartbeat", "error", "failed"]
+    After ``error``, ``failed`` or ``refusal`` nothing follows, and the site sends no success mark.
+    """
+
+    kind: Literal["text", "reasoning", "search", "cite", "media", "heartbeat", "error", "failed", "refusal"]
     text: str = ""
     code: str = ""
+    piece: Piece | None = None
+    """Of the scenario's own pieces."""
 
 
 async def play(exchange: Exchange, prompt: str) -> AsyncIterator[Beat]:
@@ -39,7 +44,7 @@ async def play(exchange: Exchange, prompt: str) -> AsyncIterator[Beat]:
         # Also for 0: the loop must turn, or an abort of the client is not noticed.
         await asyncio.sleep(piece.after_ms / 1000)
         stamp = f"⟨{index}:{time.time_ns()}⟩ " if scenario.stamp and piece.kind == "text" else ""
-        yield Beat(piece.kind, stamp + piece.text)
+        yield Beat(piece.kind, stamp + piece.text, piece=piece)
 
 
 async def _fail(exchange: Exchange, fault: Fault) -> AsyncIterator[Beat]:
@@ -49,7 +54,7 @@ async def _fail(exchange: Exchange, fault: Fault) -> AsyncIterator[Beat]:
             raise Torn
         case "end":
             raise EndedEarly
-        case "error" | "failed":
+        case "error" | "failed" | "refusal":
             yield Beat(fault.kind, fault.message, fault.code)
         case "stall" if fault.heartbeat_ms:
             while True:

@@ -125,6 +125,7 @@ class Testbed:
             ControlRoute("/scenarios/{site}/{account}", self._scenario, methods=["PUT", "DELETE"]),
             ControlRoute("/records", self._records, methods=["GET", "DELETE"]),
             ControlRoute("/state/{site}/{account}", self._state),
+            ControlRoute("/seen/{site}/{account}", self._seen),
         ]
         return Starlette(routes=routes)
 
@@ -136,9 +137,12 @@ class Testbed:
             self.scenarios.pop(key, None)
             return Response(status_code=204)
         try:
-            self.scenarios[key] = Scenario.model_validate_json(await request.body())
+            scenario = Scenario.model_validate_json(await request.body())
         except ValidationError as error:
             return JSONResponse({"message": str(error)}, 422)
+        if unknown := scenario.options.keys() - self.replicas[key[0]].options:
+            return JSONResponse({"message": f"{key[0]} has no option {', '.join(sorted(unknown))}"}, 422)
+        self.scenarios[key] = scenario
         return Response(status_code=204)
 
     async def _records(self, request: Request) -> Response:
@@ -157,6 +161,10 @@ class Testbed:
     async def _state(self, request: Request) -> Response:
         replica = self.replicas.get(request.path_params["site"])
         return JSONResponse(replica.state(request.path_params["account"]) if replica else None)
+
+    async def _seen(self, request: Request) -> Response:
+        replica = self.replicas[request.path_params["site"]]
+        return JSONResponse(replica.seen(request.path_params["account"]).model_dump())
 
 
 async def _gone(receive: Receive) -> None:

@@ -6,12 +6,13 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from tests.replicas.exchange import EndedEarly, Exchange, Refused, Torn
 from tests.replicas.recording import Moment
 from tests.replicas.scenario import Fault
 from tests.replicas.script import silence
+from tests.replicas.seen import Seen
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -39,6 +40,8 @@ class Replica:
 
     id: ClassVar[str]
     hosts: ClassVar[tuple[str, ...]]
+    options: ClassVar[frozenset[str]] = frozenset()
+    """Names of ``Scenario.options`` that this site understands."""
     routes: Sequence[Route] = ()
 
     def account(self, exchange: Exchange) -> str:
@@ -51,6 +54,22 @@ class Replica:
     def state(self, account: str) -> object:
         """What the site keeps for ``account``, as JSON for tests."""
         raise NotImplementedError
+
+    def seen(self, account: str) -> Seen:
+        """What the site saw of ``account``, in the words of all sites."""
+        raise NotImplementedError
+
+    def login(self, account: str, *, ttl_s: float = 900) -> dict[str, Any]:
+        """The storage state (Playwright's shape) that a login of ``account`` leaves; it lives for ``ttl_s``."""
+        raise NotImplementedError
+
+    def token(self, account: str, *, ttl_s: float = 900) -> str:
+        """The token that a person would paste; empty where the site has none."""
+        return ""
+
+    async def challenge(self, exchange: Exchange) -> None:
+        """Answer with the site's challenge, as it looks in place of an API's answer."""
+        await exchange.reply(WALL.encode(), TYPES[".html"], 403)
 
     def fault_body(self, fault: Fault) -> object:
         """The JSON that the site answers with a refusing status."""
@@ -72,6 +91,8 @@ class Replica:
                 raise Refused(fault.status, f"scenario: {fault.status}", self.fault_body(fault), headers)
             if fault and fault.kind == "html":
                 await exchange.reply(WALL.encode(), TYPES[".html"])
+            elif fault and fault.kind == "challenge":
+                await self.challenge(exchange)
             elif fault and fault.kind == "stall" and fault.after < 0:
                 await silence()
             else:

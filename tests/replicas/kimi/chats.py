@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from tests.replicas.recording import Upload
+from tests.replicas.seen import Seen, SeenConversation, SeenFile, SeenTurn
 
 
 @dataclass
@@ -91,6 +93,8 @@ class Store:
     def __init__(self) -> None:
         self.chats: dict[str, Chat] = {}
         self.files: dict[str, StoredFile] = {}
+        self.turns: defaultdict[str, list[SeenTurn]] = defaultdict(list)
+        """By chat, each prompt that was taken."""
 
     def new_chat(self, user: str) -> Chat:
         """An empty conversation."""
@@ -113,6 +117,20 @@ class Store:
         file = StoredFile(id=f"f-{secrets.token_hex(8)}", user=user, upload=upload, data=data)
         self.files[file.id] = file
         return file
+
+    def seen(self, user: str) -> Seen:
+        """Everything of one user, in the words of all sites."""
+        chats = [
+            SeenConversation(id=chat.id, turns=self.turns[chat.id], deleted=chat.deleted)
+            for chat in self.chats.values()
+            if chat.user == user
+        ]
+        files = [
+            SeenFile(name=file.upload.name, sha256=file.upload.sha256, size_bytes=file.upload.size_bytes)
+            for file in self.files.values()
+            if file.user == user
+        ]
+        return Seen(conversations=chats, files=files)
 
     def of(self, user: str) -> dict[str, Any]:
         """Everything of one user, for tests."""

@@ -19,6 +19,7 @@ from tests.replicas.kimi.shield import Shield
 from tests.replicas.kimi.tokens import Claims
 from tests.replicas.scenario import Fault
 from tests.replicas.script import play
+from tests.replicas.seen import Seen, SeenTurn
 from tests.replicas.site import TYPES, Replica, Route, send_file
 
 STATIC = Path(__file__).parent / "static"
@@ -67,6 +68,18 @@ class Kimi(Replica):
     def state(self, account: str) -> object:
         """Chats (deleted ones marked) and files."""
         return self.store.of(account)
+
+    def seen(self, account: str) -> Seen:
+        """The same in the words of all sites."""
+        return self.store.seen(account)
+
+    def login(self, account: str, *, ttl_s: float = 900) -> dict[str, Any]:
+        """Section 2: two JWTs in localStorage."""
+        return tokens.storage_state(account, access_ttl_s=ttl_s)
+
+    def token(self, account: str, *, ttl_s: float = 900) -> str:
+        """The access token."""
+        return tokens.login(account, access_ttl_s=ttl_s).access
 
     def fault_body(self, fault: Fault) -> object:
         """Connect's error object, or section 2's for a dead login."""
@@ -214,7 +227,18 @@ class Kimi(Replica):
         if first:
             await exchange.write(frame.chat())
         await exchange.write(frame.echo(question))
-        async with answering(chat, question) as answer:
+        turn = SeenTurn(
+            prompt=request.prompt,
+            parent=question.parent_id,
+            model=request.options.model or request.scenario,
+            thinking=request.options.thinking,
+            search=any(tool.type == "TOOL_TYPE_SEARCH" for tool in request.tools),
+            agent=request.kimiplus_id or "",
+            files=[self.store.files[file].upload.sha256 for file in request.files],
+            again=bool(request.message.id),
+        )
+        self.store.turns[chat.id].append(turn)
+        async with answering(chat, question, turn) as answer:
             await exchange.write(frame.opening(answer))
             if any(tool.type == "TOOL_TYPE_SEARCH" for tool in request.tools):
                 # The real shape is unknown (section 5): readers must pass over it.
@@ -299,7 +323,7 @@ DEAD = {"error_type": "auth.token.invalid", "message": "您的授权已过期，
 
 
 @asynccontextmanager
-async def answering(chat: Chat, question: ChatMessage) -> AsyncIterator[ChatMessage]:
+async def answering(chat: Chat, question: ChatMessage, turn: SeenTurn) -> AsyncIterator[ChatMessage]:
     """The assistant's message in its chat; whatever cuts it short leaves it cancelled."""
     answer = ChatMessage(
         id=f"m-{secrets.token_hex(8)}",
@@ -308,11 +332,13 @@ async def answering(chat: Chat, question: ChatMessage) -> AsyncIterator[ChatMess
         status="MESSAGE_STATUS_GENERATING",
     )
     chat.messages.append(answer)
+    turn.answer = answer.id
     try:
         yield answer
     finally:
         if answer.status == "MESSAGE_STATUS_GENERATING":
             answer.status = "MESSAGE_STATUS_CANCELLED"
+            turn.stopped = True
 
 
 def check_msh_headers(exchange: Exchange, claims: Claims) -> None:
