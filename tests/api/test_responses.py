@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 
-from relay.api.openai.response_schema import ResponseBody
 from relay.chat.events import Event, Finished, Reasoning, Text, ToolCall
 from tests.api import pool as scripts
 from tests.api.conftest import Served
@@ -20,7 +19,6 @@ from tests.api.raw import body as chat_body
 from tests.api.raw import error_of
 from tests.api.responses import RESPONSES, ask, parse, spoken, text_of
 from tests.api.test_bad_input import PNG
-from tests.api.test_leaving import send
 from tests.api.test_tools import fence, saying
 
 STREAM = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -354,81 +352,6 @@ def test_waiting_is_seen(http: httpx.Client) -> None:
     stream = parse(answer.text)
     assert stream.comments
     assert text_of(stream.last) == "late"
-
-
-@STREAM
-def test_leaving_cancels(relay: Served, stream: bool) -> None:
-    send(relay, "demo/silent", stream=stream, path=RESPONSES, input="hi").close()
-    assert relay.pool.last.cancelled.wait(10)
-    assert relay.pool.last.ended.wait(10)
-
-
-@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"null", b"\xff{}", b"[" * 100_000, b'{"model":"demo","input":'])
-def test_not_json(http: httpx.Client, raw: bytes) -> None:
-    error_of(http.post(RESPONSES, content=raw), 400, "invalid_request")
-
-
-@pytest.mark.parametrize(
-    ("change", "param"),
-    [
-        ({"model": None}, "model"),
-        ({"model": 5}, "model"),
-        ({"input": None}, "input"),
-        ({"input": []}, "input"),
-        ({"input": ""}, "input"),
-        ({"input": 7}, "input"),
-        ({"input": [7]}, "input[0]"),
-        ({"input": [{"type": "reasoning"}]}, "input"),
-        ({"input": [{"type": ["list"]}]}, "input[0].type"),
-        ({"input": [{"type": "reasoning", "id": {}}, {"content": "x"}]}, "input[1].role"),
-        ({"input": [{"role": "king", "content": "x"}]}, "input[0].role"),
-        ({"input": [{"role": "user", "content": [{"type": "poem"}]}]}, "input[0].content[0]"),
-        ({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}, "input[0].content[0].text"),
-        ({"input": [{"type": "item_reference", "id": "msg_unknown"}]}, "input[0].id"),
-        ({"input": [{"type": "item_reference"}]}, "input[0].id"),
-        ({"input": [{"type": "item_reference", "id": f"msg_{'0' * 32}99999999"}]}, "input[0].id"),
-        ({"instructions": ["x"]}, "instructions"),
-        ({"stream": "perhaps"}, "stream"),
-        ({"max_output_tokens": 0}, "max_output_tokens"),
-        ({"metadata": {"a": 1}}, "metadata.a"),
-        ({"metadata": "x"}, "metadata"),
-        ({"text": "json"}, "text"),
-        ({"text": {"format": "json"}}, "text.format.type"),
-        ({"text": {"format": {"type": "xml"}}}, "text.format.type"),
-        ({"reasoning": "high"}, "reasoning"),
-        ({"tools": [7]}, "tools[0]"),
-        ({"tools": [{"type": "function"}]}, "tools[0].name"),
-        ({"tools": [{"type": "x", "name": []}, {"type": "function", "name": []}]}, "tools[1].name"),
-        ({"tool_choice": "required"}, "tool_choice"),
-        ({"tool_choice": {"type": "function", "name": "f"}}, "tool_choice"),
-        ({"conversation": 7}, "conversation"),
-        ({"conversation": {"id": 7}}, "conversation"),
-        ({"previous_response_id": 7}, "previous_response_id"),
-        ({"previous_response_id": "resp_1", "conversation": "conv_1"}, "previous_response_id"),
-    ],
-)
-def test_wrong_values_are_named(http: httpx.Client, change: dict[str, Any], param: str) -> None:
-    answer = http.post(RESPONSES, json={"model": "demo", "input": "hi", **change})
-    error = error_of(answer, 400, "invalid_request")
-    assert error["param"] == param
-
-
-def test_null_is_absent(http: httpx.Client) -> None:
-    names = {*ResponseBody.model_fields, "include", "truncation", "service_tier", "stream_options"}
-    fields: dict[str, Any] = dict.fromkeys(names - {"model", "input", "stream"})
-    assert text_of(ask(http, **fields)) == ANSWER
-
-
-def test_lone_surrogates_and_odd_names(http: httpx.Client, site: Any) -> None:
-    site(Text("\ud800x"), ToolCall("f\ud800", "{}"), Finished("tool_calls"))
-    for stream in (False, True):
-        response = ask(http, stream=stream, tools=[WEATHER], metadata={"κλειδί": "\x00"})
-        assert text_of(response) == "?x"
-    assert http.get(f"{RESPONSES}/{response['id']}").status_code == 200
-
-
-def test_a_body_that_is_too_large(http: httpx.Client) -> None:
-    error_of(http.post(RESPONSES, json={"model": "demo", "input": "x" * 50_000_000}), 413, "request_too_large")
 
 
 def test_a_stream_ends_as_the_whole_answer_is(http: httpx.Client) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from relay.chat.request import ChatRequest, Message, ModelChoice
 from relay.pool.conversations import Conversations, Match
 from relay.pool.hold import Hold
+from relay.pool.store import Store
 
 KEEP_S = 3600.0
 
@@ -46,3 +49,30 @@ def begin(talks: Conversations, request: ChatRequest, *, branches: bool = False,
     hold = Hold(talks, request, "demo", find(talks, request, branches=branches))
     hold.sending(hold.match.account if hold.match else account)
     return hold
+
+
+def chat(
+    talks: Conversations,
+    request: ChatRequest,
+    answer: str,
+    *,
+    conversation: str = "c1",
+    message: str = "m1",
+    branches: bool = False,
+) -> Hold:
+    """A whole chat, as the runner and the route tell it."""
+    hold = begin(talks, request, branches=branches)
+    hold.started(conversation)
+    hold.turned(conversation, message)
+    hold.finished()
+    hold.answered(answer)
+    hold.free()
+    return hold
+
+
+async def restarted(talks: Conversations, clock: Clock, file: Path) -> Conversations:
+    await talks.store.close()
+    return Conversations(await Store.open(file, clock), "auto", KEEP_S, clock)
+
+
+HI = (user("hi"), assistant("Hello!"))

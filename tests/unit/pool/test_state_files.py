@@ -1,4 +1,4 @@
-"""Logins from files: every form, foreign and expired things, and files made to hurt."""
+"""Logins from files: every form, foreign and expired things, what is none, and out again."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ import copy
 import gzip
 import json
 import stat
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 from relay.errors import BadRequest
 from relay.pool import state_files
@@ -24,96 +21,20 @@ from relay.pool.site_hosts import SiteHosts, registrable
 from relay.pool.state_files import export, read_state, write_export
 from relay.sites.demo import Demo
 from relay.sites.gradio import Gradio
-from relay.sites.kimi import Kimi
-
-NOW_S = 1_790_000_000.0
-LATER = NOW_S + 86_400
-SECRET = "s3cr3t-v4lue"
-
-COOKIE = {
-    "name": "kimi-auth",
-    "value": SECRET,
-    "domain": ".kimi.com",
-    "path": "/",
-    "expires": LATER,
-    "httpOnly": True,
-    "secure": True,
-    "sameSite": "Lax",
-}
-FOREIGN = COOKIE | {"domain": ".bank.example", "name": "sid"}
-ORIGIN = {
-    "origin": "https://www.kimi.com",
-    "localStorage": [{"name": "access_token", "value": SECRET}, {"name": "half", "value": "\ud800 秘密"}],
-    "indexedDB": [
-        {
-            "name": "store",
-            "version": 3,
-            "stores": [
-                {
-                    "name": "keys",
-                    "autoIncrement": False,
-                    "keyPath": "id",
-                    "records": [{"value": {"id": 1, "secret": SECRET}}, {"valueEncoded": {"o": [], "id": 1}}],
-                    "indexes": [{"name": "by", "keyPathArray": ["a", "b"], "multiEntry": False, "unique": True}],
-                }
-            ],
-        }
-    ],
-}
-STATE: dict[str, Any] = {"cookies": [COOKIE], "origins": [ORIGIN]}
-EXTENSION = [
-    {
-        "domain": ".kimi.com",
-        "expirationDate": LATER + 0.25,
-        "hostOnly": False,
-        "httpOnly": True,
-        "name": "kimi-auth",
-        "path": "/",
-        "sameSite": "no_restriction",
-        "secure": True,
-        "session": False,
-        "storeId": "0",
-        "value": SECRET,
-        "id": 1,
-    },
-    {
-        "domain": "www.kimi.com",
-        "hostOnly": True,
-        "httpOnly": False,
-        "name": "theme",
-        "path": "/",
-        "sameSite": "unspecified",
-        "secure": False,
-        "session": True,
-        "storeId": None,
-        "value": "dark",
-    },
-]
-NETSCAPE = (
-    "# Netscape HTTP Cookie File\n"
-    "# https://curl.se/docs/http-cookies.html\n\n"
-    f"#HttpOnly_.kimi.com\tTRUE\t/\tTRUE\t{LATER:.0f}\tkimi-auth\t{SECRET}\n"
-    "www.kimi.com\tFALSE\t/chat\tFALSE\t0\ttheme\tdark\n"
-    "www.kimi.com\tFALSE\t/\tFALSE\t0\tempty\n"
+from tests.unit.pool.logins import (
+    COOKIE,
+    EXTENSION,
+    FOREIGN,
+    LATER,
+    NETSCAPE,
+    NOW_S,
+    ORIGIN,
+    SECRET,
+    STATE,
+    cookie,
+    read,
+    refusal,
 )
-
-
-def read(content: object, site: Any = Kimi, base_url: str = "") -> Mapping[str, Any]:
-    raw = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return read_state(raw, site, base_url, now_s=NOW_S)
-
-
-def refusal(content: object, site: Any = Kimi, base_url: str = "") -> str:
-    with pytest.raises(BadRequest) as caught:
-        read(content, site, base_url)
-    assert SECRET not in caught.value.message
-    assert len(caught.value.message) < 600
-    return caught.value.message
-
-
-def cookie(**changes: object) -> dict[str, object]:
-    return {**COOKIE, **changes}
-
 
 # forms
 
@@ -420,89 +341,6 @@ def test_more_origins_than_can_be_restored() -> None:
     many = [ORIGIN | {"origin": f"https://h{number}.kimi.com"} for number in range(201)]
     assert "200" in refusal({"origins": many})
     assert read({"origins": [*(ORIGIN | {"origin": f"https://h{n}.example"} for n in range(201)), ORIGIN]})
-
-
-# any bytes
-
-
-def harmless(raw: bytes) -> None:
-    """Whatever it is, it is read or refused, and a state that is read can be written and read again."""
-    try:
-        found = read(raw)
-    except BadRequest as error:
-        assert SECRET not in error.message
-        assert len(error.message) < 600
-        return
-    assert found["cookies"] or found["origins"]
-    assert read(json.dumps(found, allow_nan=False).encode()) == found
-
-
-WHOLE = [
-    json.dumps(STATE).encode(),
-    json.dumps(EXTENSION).encode(),
-    NETSCAPE.encode(),
-    gzip.compress(NETSCAPE.encode()),
-]
-
-
-@pytest.mark.parametrize("whole", WHOLE, ids=["playwright", "extension", "netscape", "gzip"])
-def test_cut_off_at_every_length(whole: bytes) -> None:
-    for length in range(len(whole)):
-        harmless(whole[:length])
-
-
-@settings(deadline=None)
-@given(st.sampled_from(WHOLE), st.data())
-def test_bytes_changed_anywhere(whole: bytes, data: st.DataObject) -> None:
-    changed = bytearray(whole)
-    for _ in range(data.draw(st.integers(1, 6))):
-        at = data.draw(st.integers(0, len(changed) - 1))
-        changed[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
-    harmless(bytes(changed))
-
-
-@given(st.one_of(st.binary(max_size=300), st.text(max_size=300).map(lambda text: text.encode("utf-8", "replace"))))
-@example(b'"' * 1000)
-@example(b'["' + b"\\" * 999)
-@example(b"[" + b'"\\' * 999)
-def test_any_bytes(raw: bytes) -> None:
-    harmless(raw)
-
-
-SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.just(SECRET))
-JSON = st.recursive(
-    SCALARS,
-    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=10), inner, max_size=4)),
-    max_leaves=10,
-)
-
-
-@given(
-    st.fixed_dictionaries(
-        {},
-        optional={
-            name: st.one_of(JSON, st.just(value))
-            for name, value in {**COOKIE, "hostOnly": True, "session": True, "partitionKey": "https://kimi.com"}.items()
-        },
-    )
-)
-@example({"domain": SECRET})
-def test_any_kind_in_any_field_of_a_cookie(fields: dict[str, Any]) -> None:
-    harmless(json.dumps([fields]).encode())
-
-
-@given(st.sampled_from([*ORIGIN, "more"]), JSON)
-def test_any_kind_in_any_field_of_an_origin(name: str, value: object) -> None:
-    harmless(json.dumps({"origins": [{**ORIGIN, name: value}]}).encode())
-
-
-@given(st.lists(st.text(max_size=8), min_size=7, max_size=7))
-def test_any_text_in_the_fields_of_a_netscape_line(texts: list[str]) -> None:
-    line = ["www.kimi.com", "FALSE", "/", "TRUE", "0", "a", SECRET]
-    for place, text in enumerate(texts):
-        if text:
-            line[place] = text
-    harmless("\t".join(line).encode("utf-8", "replace"))
 
 
 # out again
