@@ -10,6 +10,7 @@ import httpx
 
 from tests.replicas.deepseek import keccak
 from tests.replicas.deepseek.proofs import CHAT, UPLOAD
+from tests.replicas.deepseek.reading import events
 
 API = "/api/v0/"
 
@@ -50,10 +51,10 @@ def solve(challenge: dict[str, Any]) -> int:
     return next(found)
 
 
-def proof(challenge: dict[str, Any], **changes: Any) -> str:
-    """The header ``X-DS-PoW-Response`` for a solved challenge."""
+def proof(challenge: dict[str, Any], changes: dict[str, Any] | None = None) -> str:
+    """The header ``X-DS-PoW-Response`` for a solved challenge, or with ``changes`` a wrong one."""
     kept = {name: challenge[name] for name in ("algorithm", "challenge", "salt", "signature", "target_path")}
-    return base64.b64encode(json.dumps({**kept, "answer": solve(challenge), **changes}).encode()).decode()
+    return base64.b64encode(json.dumps({**kept, "answer": solve(challenge), **(changes or {})}).encode()).decode()
 
 
 async def biz(client: httpx.AsyncClient, token: str, path: str, body: object = None, **query: str) -> Any:
@@ -95,3 +96,10 @@ async def upload(
         await proved(client, token, UPLOAD) | extra | {key.replace("_", "-"): value for key, value in changes.items()}
     )
     return await client.post(UPLOAD, headers=sent, files={"file": (name, data, mime)})
+
+
+async def ask(
+    client: httpx.AsyncClient, token: str, session: str, prompt: str, **changes: Any
+) -> list[tuple[str, Any]]:
+    """The events that answer a right prompt."""
+    return events(await client.post(**await chat_call(client, token, chat_body(session, prompt, **changes))))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import aclosing, contextmanager
 
 from tests.replicas.deepseek import frames
 from tests.replicas.deepseek.entry import signed_in
 from tests.replicas.deepseek.frames import Patches, Writing
-from tests.replicas.deepseek.older_frames import Choices, FlatPatches
 from tests.replicas.deepseek.proofs import CHAT, DIFFICULTY, EXPIRE_AFTER_MS, Proofs
 from tests.replicas.deepseek.requests import (
     BUSY,
@@ -34,9 +33,10 @@ from tests.replicas.deepseek.requests import (
     refusal,
 )
 from tests.replicas.deepseek.sessions import TTL_S, Message, Session, Store
+from tests.replicas.deepseek.telling import beat_bytes, failure_bytes, refuse_at_once, until, writer
 from tests.replicas.deepseek.uploads import misfit
-from tests.replicas.exchange import EndedEarly, Exchange, Refused
-from tests.replicas.script import Beat, play
+from tests.replicas.exchange import Exchange, Refused
+from tests.replicas.script import play
 from tests.replicas.seen import SeenTurn
 from tests.replicas.site import Route
 
@@ -97,9 +97,9 @@ class Chats:
         if parent is None and (session.messages or request.parent_message_id is not None):
             why = f"parent_message_id {request.parent_message_id} is no answer of this session"
             raise refusal(MISPLACED, "invalid message id", why)
-        if why := misfit(self._store, user, request):
-            raise refusal(UNFIT, "文件不可用", why)
-        _refuse_at_once(exchange)
+        if unfit := misfit(self._store, user, request):
+            raise refusal(UNFIT, "文件不可用", unfit)
+        refuse_at_once(exchange)
         self._proofs.spend(exchange.header("x-ds-pow-response"), user, session.id)
         session.model_type = request.model_type
         question = Message(
@@ -123,7 +123,7 @@ class Chats:
         question = session.message(earlier.parent_id, "USER") if earlier else None
         if earlier is None or question is None or earlier.ban_regenerate:
             raise refusal(MISPLACED, "invalid message id", f"no answer {request.child_message_id} to make again")
-        _refuse_at_once(exchange)
+        refuse_at_once(exchange)
         self._proofs.spend(exchange.header("x-ds-pow-response"), user, session.id)
         thinking = earlier.thinking_enabled if request.thinking_enabled is None else request.thinking_enabled
         search = earlier.search_enabled if request.search_enabled is None else request.search_enabled
@@ -140,7 +140,7 @@ class Chats:
         if answer is None or answer.status != "INCOMPLETE":
             raise refusal(MISPLACED, "invalid message id", f"message {request.message_id} is not INCOMPLETE")
         turn = next(turn for turn in self._store.turns[session.id] if turn.answer == str(answer.id))
-        _refuse_at_once(exchange)
+        refuse_at_once(exchange)
         turn.stopped = False
         with self._running(session, answer, turn) as stop:
             writing = writer(exchange, answer)
@@ -211,21 +211,22 @@ class Chats:
         """The scenario's answer; of one that is continued, what comes after its first ``since`` beats."""
         way = session.way_to(answer)
         prompts = [message.prompt for message in way if message.role == "USER"]
-        told = "\n\n".join(prompts) if exchange.scenario.answer.recall else prompts[-1]
+        asked = "\n\n".join(prompts) if exchange.scenario.answer.recall else prompts[-1]
         most = 0 if since else int(exchange.scenario.options.get("incomplete_after", 0))
-        async with aclosing(until(stop, play(exchange, told))) as script:
+        async with aclosing(until(stop, play(exchange, asked))) as script:
             number = 0
             async for beat in script:
                 number += 1
                 if beat.kind in ("error", "failed", "refusal"):
                     answer.status = "FAILED"
-                    await exchange.write(_failure(beat, writing))
+                    await exchange.write(failure_bytes(beat, writing))
                     return
                 if beat.kind == "heartbeat":
                     await exchange.write(frames.heartbeat() if number % 2 else frames.KEEP_ALIVE)
                 elif number > since:
                     answer.written = number
-                    await exchange.write(_beat(beat, writing, answer))
+                    if told := beat_bytes(beat, writing, answer):
+                        await exchange.write(told)
                 if number == most:
                     await exchange.write(writing.end("INCOMPLETE"))
                     return
@@ -295,83 +296,3 @@ class Chats:
     def _prove(self, exchange: Exchange, user: str) -> None:
         if why := self._proofs.objection(exchange.header("x-ds-pow-response"), user, CHAT):
             raise Refused(200, why, outer_error(POW, "INVALID_POW_RESPONSE"))
-
-
-def writer(exchange: Exchange, answer: Message) -> Writing:
-    """How this scenario's answers are told. Raises Refused (500) for a stream that the sheet does not know."""
-    match exchange.scenario.options.get("stream", "sample"):
-        case "sample":
-            return Patches(answer)
-        case "nested":
-            return Patches(answer, nested=True)
-        case "bare":
-            return Patches(answer, bare=True)
-        case "2025h2":
-            return FlatPatches(answer)
-        case "2025h1":
-            return Choices(answer)
-        case unknown:
-            raise Refused(500, f"scenario: no stream {unknown!r}")
-
-
-async def until(stop: asyncio.Event, beats: AsyncIterator[Beat]) -> AsyncGenerator[Beat, None]:
-    """The beats until ``stop`` is set, which ends the answer early (EndedEarly)."""
-    stopped = asyncio.ensure_future(stop.wait())
-    step: asyncio.Future[Beat | None] | None = None
-    try:
-        while True:
-            step = asyncio.ensure_future(_next(beats))
-            await asyncio.wait({step, stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if not step.done():
-                raise EndedEarly
-            beat = step.result()
-            if beat is None:
-                return
-            yield beat
-    finally:
-        stopped.cancel()
-        if step:
-            step.cancel()
-
-
-async def _next(beats: AsyncIterator[Beat]) -> Beat | None:
-    return await anext(beats, None)
-
-
-def _beat(beat: Beat, writing: Writing, answer: Message) -> bytes:
-    """What one beat adds. Who did not ask for thoughts or a search gets none; the site makes no pictures."""
-    match beat.kind:
-        case "text":
-            return writing.text(beat.text)
-        case "reasoning" if answer.thinking_enabled:
-            return writing.reasoning(beat.text)
-        case "search" if answer.search_enabled and beat.piece:
-            return writing.search(beat.text, beat.piece.pages)
-        case "cite" if answer.search_enabled and beat.piece:
-            return writing.cite(beat.piece.page)
-    return b""
-
-
-def _failure(beat: Beat, writing: Writing) -> bytes:
-    """What goes wrong inside the stream.
-
-    A refusal is the sheet's. For a failure it names no status, and for an error no record: FAILED is the files' word,
-    the envelope that of all other answers. A reader must take neither for a success.
-    """
-    if beat.kind == "refusal":
-        return writing.refuse(beat.text)
-    if beat.kind == "failed":
-        return writing.end("FAILED")
-    return frames.sse(outer_error(code_of(beat.code), beat.text))
-
-
-def code_of(code: str) -> int:
-    """A scenario's code as a number, which all codes of this site are."""
-    return int(code) if code.isdecimal() else 50000
-
-
-def _refuse_at_once(exchange: Exchange) -> None:
-    """An error before the first piece is a JSON answer in place of the stream (section 9)."""
-    fault = exchange.fault
-    if fault and fault.kind == "error" and fault.after <= 0:
-        raise refusal(int(fault.code) if fault.code.isdecimal() else UNFIT, fault.message, f"scenario: {fault.message}")

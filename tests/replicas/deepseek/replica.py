@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.replicas.deepseek import tokens
-from tests.replicas.deepseek.chats import Chats, code_of
+from tests.replicas.deepseek.chats import Chats
 from tests.replicas.deepseek.entry import dead, signed_in
 from tests.replicas.deepseek.proofs import Proofs
 from tests.replicas.deepseek.requests import MAX_PROMPT_CHARS, envelope, outer_error
 from tests.replicas.deepseek.sessions import Store
+from tests.replicas.deepseek.telling import code_of
 from tests.replicas.deepseek.uploads import Uploads
 from tests.replicas.exchange import Exchange
 from tests.replicas.scenario import Fault
