@@ -1,4 +1,4 @@
-"""The DeepSeek replica's page in a real browser: typing, proving, reading the answer, stopping, attaching, its walls."""
+"""The DeepSeek replica's page in a real browser: typing, proving, reading, stopping, attaching, its walls."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ async def browsing(replicas: Replicas) -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def open_page(replicas: Replicas) -> AsyncIterator[Open]:
-    """Opens the page as a user, in a context of its own; fails on a script error and on what the page's policy stops."""
+    """Opens the page as a user, in a context of its own; fails on a script error and on what its policy stops."""
     errors: list[str] = []
     async with browsing(replicas) as browser:
 
@@ -125,7 +125,8 @@ async def test_the_page_proves_and_shows_the_answer(replicas: Replicas, open_pag
     )
     await expect(page.locator(ANSWER).last.locator("h1")).to_have_text("Sky")
     await ask(page, "and in the morning?")
-    assert (await answered(replicas, "reader", 4)).body["parent_message_id"] == 4
+    third = await answered(replicas, "reader", 4)
+    assert (third.body["parent_message_id"], third.body["model_type"]) == (4, "expert")
 
 
 async def test_the_sites_own_difficulty(replicas: Replicas, open_page: Open) -> None:

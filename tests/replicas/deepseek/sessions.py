@@ -110,6 +110,7 @@ class Session:
             "agent": "chat",
             "title": self.title,
             "title_type": "SYSTEM" if self.title else "WIP",
+            "model_type": self.model_type or None,
             "current_message_id": self.messages[-1].id if self.messages else None,
             "pinned": False,
             "inserted_at": self.inserted_at,

@@ -37,6 +37,9 @@ class Page {
   }
 
   async hydrate() {
+    const id = location.pathname.match(/\/chat\/s\/([\w-]+)$/)?.[1];
+    if (id) await this.recall(id);
+    else this.prepare();
     this.box.hydrate(
       () => this.update(),
       () => this.enter(),
@@ -54,9 +57,6 @@ class Page {
         this.begin();
       }
     });
-    const id = location.pathname.match(/\/chat\/s\/([\w-]+)$/)?.[1];
-    if (id) await this.recall(id);
-    else this.prepare();
     this.update();
   }
 
@@ -80,6 +80,7 @@ class Page {
     try {
       const { chat_session, chat_messages } = await get(`chat/history_messages?chat_session_id=${id}`);
       this.session = Promise.resolve(id);
+      this.switches.set({ mode: chat_session.model_type ?? "default" });
       document.title = chat_session.title ?? "DeepSeek";
       const way = [];
       for (let at = chat_messages.at(-1); at; at = chat_messages.find((each) => each.message_id === at.parent_id)) {
