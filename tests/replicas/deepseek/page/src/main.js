@@ -63,8 +63,9 @@ class Page {
   // The site makes the next conversation's session ahead.
   prepare() {
     this.parent = null;
-    this.session = post("chat_session/create", {}).then(({ chat_session }) => chat_session.id);
-    this.session.catch(() => (this.session = null)); // made when it is needed
+    const made = post("chat_session/create", {}).then(({ chat_session, id }) => chat_session?.id ?? id);
+    this.session = made;
+    made.catch(() => this.session === made && (this.session = null)); // made when it is needed
   }
 
   begin() {
