@@ -287,7 +287,7 @@ class Page {
     const { css, known } = this.names;
     const note = mark(element("div", css.toast, { textContent: text }), known, { role: "alert" });
     this.toasts.append(note);
-    setTimeout(() => note.remove(), 5000);
+    setTimeout(() => note.remove(), 10_000);
   }
 }
 
