@@ -29,7 +29,7 @@ from tests.replicas.deepseek.reading import events, refused, said, shown
 from tests.replicas.deepseek.tokens import read
 
 HOST = "chat.deepseek.com"
-CONTINUE, REGENERATE = "/api/v0/chat/continue", "/api/v0/chat/regenerate"
+REGENERATE = "/api/v0/chat/regenerate"
 
 
 @pytest.fixture
@@ -342,31 +342,6 @@ async def test_an_answer_is_made_once_more(client: httpx.AsyncClient, replicas: 
     assert [(turn.prompt, turn.answer, turn.again) for turn in turns] == [("one", "2", False), ("one", "3", True)]
     assert turns[1].thinking
     await ask(client, token, session, "two", parent=3)
-
-
-async def test_an_incomplete_answer_is_continued(client: httpx.AsyncClient, replicas: Replicas) -> None:
-    answer = Answer(chars=600, count=9, reasoning_chars=40, seed=2)
-    await replicas.play("deepseek", "ds-long", Scenario(answer=answer, options={"incomplete_after": 12}))
-    token = mint("ds-long")
-    session = await new_session(client, token)
-    call = await chat_call(client, token, chat_body(session, "go"))
-    first = shown(events(await client.post(**call)))
-    assert first["status"] == "INCOMPLETE"
-    assert said(first, "THINK") == answer.reasoning()
-    assert said(first, "RESPONSE") != answer.text()
-    body = {"chat_session_id": session, "message_id": 2, "fallback_to_resume": True}
-    # The proof of the send goes along once.
-    pairs = events(await client.post(CONTINUE, headers=call["headers"], json=body))
-    assert pairs[0][1]["response_message_id"] == 2
-    assert said(pairs[2][1]["v"]["response"], "RESPONSE") == said(first, "RESPONSE"), "begins with all that was there"
-    whole = shown(pairs)
-    assert (whole["status"], said(whole, "RESPONSE")) == ("FINISHED", answer.text())
-    over = await client.post(**await chat_call(client, token, body, CONTINUE))
-    assert refused(over)[1] == "invalid message id", "it is complete now"
-    twice = await client.post(CONTINUE, headers=call["headers"], json=body)
-    assert refused(twice)[1] == "INVALID_POW_RESPONSE"
-    [turn] = (await replicas.seen("deepseek", "ds-long")).conversations[0].turns
-    assert not turn.stopped
 
 
 async def test_stop_ends_the_stream_without_its_mark(client: httpx.AsyncClient, replicas: Replicas) -> None:

@@ -69,6 +69,7 @@ async def test_a_picture_needs_the_mode_that_sees(client: httpx.AsyncClient) -> 
     nothing = chat_body(session, "see", model_type="vision")
     assert refused(await client.post(**await chat_call(client, token, nothing)))[1] == "文件不可用"
     assert await ask(client, token, session, "see", ref_file_ids=[stored["id"]], model_type="vision")
+    assert await ask(client, token, session, "and now?", parent=2, model_type="vision"), "the picture is there"
     large = await upload(client, token, "large.png", bytes((8 << 20) + 1), "image/png")
     assert refused(large)[1] == "图片过大"
 
