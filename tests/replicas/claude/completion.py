@@ -50,11 +50,9 @@ def place(store: Store, exchange: Exchange, account: str, uuid: str, request: Co
         raise bad("create_conversation_params: the conversation exists")
     if not made and conversation is None:
         raise missing("Conversation not found")
-    parents = (
-        {ROOT, *(m.uuid for m in conversation.messages.values() if m.sender == "assistant")} if conversation else {ROOT}
-    )
-    if request.parent_message_uuid not in parents:
-        raise bad(f"parent_message_uuid {request.parent_message_uuid} is no answer of this conversation")
+    parent = request.parent_message_uuid
+    if parent != ROOT and not (conversation and conversation.has(parent, "assistant")):
+        raise bad(f"parent_message_uuid {parent} is no answer of this conversation")
     model = _model(exchange, conversation, request)
     if not request.prompt.strip() and not request.attachments and not request.files:
         raise bad("prompt: there is nothing to answer")
@@ -66,7 +64,7 @@ def place(store: Store, exchange: Exchange, account: str, uuid: str, request: Co
     question = Message(
         uuid=ids[0],
         sender="human",
-        parent=request.parent_message_uuid,
+        parent=parent,
         content=[{"type": "text", "text": request.prompt}],
         files=request.files,
         attachments=[attachment.model_dump() for attachment in request.attachments],
@@ -85,12 +83,15 @@ def place_again(store: Store, exchange: Exchange, account: str, uuid: str, reque
         raise missing("Conversation not found")
     if request.prompt or request.attachments or request.files or request.create_conversation_params:
         raise bad("retry_completion asks nothing new")
-    question = conversation.messages.get(request.parent_message_uuid)
-    if question is None or question.sender != "human":
-        raise bad(f"parent_message_uuid {request.parent_message_uuid} is no question of this conversation")
-    turn = _turn(conversation, question, request, _model(exchange, conversation, request))
+    parent = request.parent_message_uuid
+    if not conversation.has(parent, "human"):
+        raise bad(f"parent_message_uuid {parent} is no question of this conversation")
+    model = _model(exchange, conversation, request)
+    answer_uuid = _ids(store, request)[1]
+    question = conversation.messages[parent]
+    turn = _turn(conversation, question, request, model)
     turn.again = True
-    return Asked(conversation, question, _ids(store, request)[1], False, turn)
+    return Asked(conversation, question, answer_uuid, False, turn)
 
 
 def _model(exchange: Exchange, conversation: Conversation | None, request: CompletionRequest) -> str:

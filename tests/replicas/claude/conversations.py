@@ -63,6 +63,11 @@ class Conversation:
         self.leaf = message.uuid
         return message
 
+    def has(self, uuid: str, sender: str) -> bool:
+        """Whether ``sender`` wrote a message of this id here."""
+        message = self.messages.get(uuid)
+        return message is not None and message.sender == sender
+
     def branch(self, leaf: str | None) -> list[Message]:
         """The messages from the first to ``leaf``."""
         found: list[Message] = []

@@ -206,7 +206,7 @@ class Claude(Replica):
         return claims
 
     def _slide(self, exchange: Exchange, claims: Claims) -> dict[str, str]:
-        """The cookie slides on use: a headers with a new one in the second half of its life."""
+        """The cookie slides on use: headers with a new one in the second half of its life."""
         life_s = exchange.scenario.access_ttl_s
         return sessions.set_cookie(claims, life_s) if claims.exp - time.time() < life_s / 2 else {}
 

@@ -29,6 +29,7 @@ class Page {
     this.tools = new ToolMenu(this.make);
     this.draw();
     if (this.known) await this.recall();
+    this.ready = true;
     this.update();
   }
 
@@ -82,6 +83,7 @@ class Page {
   }
 
   update() {
+    if (!this.ready) return;
     const wanted = this.running ? this.stop : this.send;
     if (this.slot.firstChild !== wanted) this.slot.replaceChildren(wanted);
     const something = this.box.text.trim() || this.files.length || this.pastes.length;
