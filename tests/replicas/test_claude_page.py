@@ -27,7 +27,7 @@ PASTE = """([selector, text]) => {
   const box = document.querySelector(selector), data = new DataTransfer();
   data.setData("text/plain", text);
   box.focus();
-  box.dispatchEvent(new ClipboardEvent("c-paste", { clipboardData: data, bubbles: true, cancelable: true }));
+  box.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
 }"""
 
 Open = Callable[..., Awaitable[BrowserPage]]
