@@ -138,6 +138,8 @@ class Replica:
         except Refused as refusal:
             socket.record.refused = refusal.why
             code = 1008
+        except EndedEarly:
+            code = 1000
         except Torn:
             socket.record.torn = Moment()
             code = 1011
