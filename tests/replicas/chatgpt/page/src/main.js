@@ -79,7 +79,7 @@ class Page {
     await this.run(async (following, turn) => {
       following.conversation = this.conversation;
       following.token = sessionStorage.getItem(`resume:${this.conversation}`);
-      turn.node.previousSibling?.dataset.turn === "assistant" && turn.node.previousSibling.remove();
+      this.turns.drop(turn.node.previousSibling, turn.node);
       return following.token ? following.resume() : following.poll();
     });
   }
@@ -97,24 +97,24 @@ class Page {
         this.userTurn(message, parent);
         turn = this.answerTurn(message, parent);
       } else {
-        turn?.show(message);
         this.follow(message);
+        turn?.show(message);
       }
     }
     turn?.end();
   }
 
-  follow({ id, channel }) {
-    if (channel === "final" || this.parent === ROOT) this.parent = id;
+  // The next prompt follows what was written last.
+  follow({ id, author }) {
+    if (author.role !== "system") this.parent = id;
   }
 
   userTurn(message, parent) {
     const text = message.content.parts.filter((part) => typeof part === "string").join("\n");
-    const edit = () => {
-      this.parent = parent;
+    const turn = this.turns.user(message.id, text, () => {
+      this.edited = { turn, parent };
       this.box.text = text;
-    };
-    this.turns.user(message.id, text, edit);
+    });
   }
 
   answerTurn(message, parent) {
@@ -226,6 +226,11 @@ class Page {
   async ask() {
     if (this.running || this.button?.dataset.kind !== "send") return;
     const message = this.message();
+    if (this.edited) {
+      this.parent = this.edited.parent;
+      this.turns.drop(this.edited.turn);
+      this.edited = null;
+    }
     this.box.text = "";
     this.files = [];
     this.cards.replaceChildren();
@@ -289,8 +294,8 @@ class Page {
   take(event, turn) {
     const { message, type } = event;
     if (message) {
+      this.follow(message);
       turn.show(message);
-      if (message.author.role !== "system") this.follow(message);
     } else if (event.waiting) this.notices.replaceChildren(element("div", this.css.status, event.waiting));
     else if (event.readBack) {
       this.notices.replaceChildren();

@@ -59,9 +59,10 @@ export class Picker extends Menu {
 
   submenu(text, items) {
     const inner = element("div", { ...this.css.menu, hidden: "" }, ...items);
-    const toggle = (event) => event.target === outer.firstChild && (inner.hidden = !inner.hidden);
-    const outer = element("div", { ...this.css.submenu, onclick: toggle }, element("span", {}, text), inner);
-    return outer;
+    const onclick = ({ target }) => {
+      if (!inner.contains(target)) inner.hidden = !inner.hidden;
+    };
+    return element("div", { ...this.css.submenu, onclick }, text, inner);
   }
 
   choose(model, effort) {

@@ -61,6 +61,16 @@ export class Turns {
     this.number = 0;
   }
 
+  // A turn and all that follow it, up to `end`.
+  drop(turn, end = null) {
+    while (turn && turn !== end) {
+      const next = turn.nextSibling;
+      turn.remove();
+      turn = next;
+      this.number -= 1;
+    }
+  }
+
   open(role, ...children) {
     this.number += 1;
     const turn = element("section", this.css.turn(role, this.number), ...children);
@@ -70,7 +80,7 @@ export class Turns {
 
   user(id, text, edit) {
     const said = element("div", this.css.said("user", id), element("div", { class: "whitespace-pre-wrap" }, text));
-    this.open("user", said, element("button", { ...this.css.edit, type: "button", onclick: edit }, "Edit"));
+    return this.open("user", said, element("button", { ...this.css.edit, type: "button", onclick: edit }, "Edit"));
   }
 
   answer(regenerate) {
@@ -132,9 +142,13 @@ class AnswerTurn {
   end() {
     this.markdown?.render();
     const { copy, regenerate } = this.css;
+    const again = () => {
+      this.turns.drop(this.node);
+      this.regenerate();
+    };
     this.node.append(
       element("button", { ...copy, type: "button" }, "Copy"),
-      element("button", { ...regenerate, type: "button", onclick: this.regenerate }, "Try again"),
+      element("button", { ...regenerate, type: "button", onclick: again }, "Try again"),
     );
   }
 }
