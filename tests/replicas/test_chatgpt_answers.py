@@ -165,6 +165,8 @@ async def test_failures_inside_http_200(replicas: Replicas, client: httpx.AsyncC
         assert heard.one("moderation")["moderation_response"]["blocked"] is True
         told = await user.get(f"/conversation/{heard.conversation}")
         assert "Because" not in json.dumps(told), "what was shown is taken back"
+    told = await user.get(f"/conversation/{heard.conversation}")
+    assert told["mapping"][heard.final["id"]]["message"]["status"] == "in_progress"
     after = await user.ask("go on", conversation=heard.conversation, parent=heard.final["id"])
     assert "in_progress" in {after.final["status"]}, "the fault goes on, but the conversation is free"
 

@@ -106,6 +106,8 @@ class Answering:
             await put(*self._prelude())
             await asyncio.sleep(float(self.options.get("silence_s", 0)))
             await self._play()
+            if self.generation.outcome:  # the site gave up
+                return
             await put(*writing.finish())
             self._close()
             await put(complete, DONE, outcome="complete")

@@ -37,7 +37,7 @@ class Generation:
         self.turn_id = f"turn-{secrets.token_hex(8)}"
         self.topic = f"conversation-turn-{secrets.token_hex(8)}"
         self.tokenless, self.persisted = tokenless, persisted
-        """How a resume call is refused, if it is: see ``Replica._resume``."""
+        """How a resume call is refused, if it is: see ``Handover``."""
         self.log: list[bytes | Break] = []
         self.outcome: Outcome | Literal[""] = ""
         self.task: asyncio.Task[None] | None = None

@@ -7,7 +7,7 @@ import re
 from tests.replicas.chatgpt import refusals
 from tests.replicas.chatgpt.chats import Conversation, Store
 from tests.replicas.chatgpt.door import API, PRIVATE, caller
-from tests.replicas.chatgpt.requests import ConversationPatch, Rename, StopRequest, error, parsed
+from tests.replicas.chatgpt.requests import ConversationPatch, Rename, StopRequest, error, parsed, problem
 from tests.replicas.exchange import Exchange, Refused
 from tests.replicas.site import Route
 
@@ -45,7 +45,7 @@ class History:
         try:
             offset, limit = int(query.get("offset", "0")), int(query.get("limit", "28"))
         except ValueError as invalid:
-            raise Refused(422, f"{invalid}", error("invalid", "offset and limit are numbers")) from invalid
+            raise Refused(422, f"{invalid}", problem("offset", "not a number")) from invalid
         items = [
             {"id": one.id, "title": one.title, "create_time": one.created, "update_time": one.created}
             for one in listed[offset : offset + limit]
@@ -91,5 +91,5 @@ class History:
         if found.role(query.get("message_id", "")) != "assistant":
             raise Refused(404, "no such answer", error("message_not_found", "no such message"))
         if query.get("format") != "aac" or not query.get("voice"):
-            raise Refused(422, "voice and format", error("invalid", "voice and format=aac are needed"))
+            raise Refused(422, "voice and format", problem("format", "voice and format=aac are needed"))
         await exchange.reply(AUDIO, "audio/aac")
