@@ -115,7 +115,7 @@ async def test_heartbeats_then_the_site_breaks_off(replicas: Replicas, client: h
             if beats == 4:
                 break
     cut = Fault(kind="cut", after=4, times=1)
-    _, topic, url = await handed(replicas, client, "gpt-cut-off", Scenario(faults=[cut], options={"silence_s": 0.2}))
+    _, topic, url = await handed(replicas, client, "gpt-cut-off", Scenario(faults=[cut]))
     async with opened(replicas, url) as socket:
         await socket.send(commands(topic))
         with pytest.raises(ConnectionClosedError):
