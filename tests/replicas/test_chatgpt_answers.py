@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,7 +14,6 @@ from tests.replicas import Answer, Fault, Piece, Replicas, Scenario
 from tests.replicas import Page as Found
 from tests.replicas.chatgpt.calls import (
     CHAT,
-    PICTURE,
     bearer,
     chat_body,
 )
@@ -117,36 +115,6 @@ async def test_search_and_citations(replicas: Replicas, client: httpx.AsyncClien
         ("b.example", "B"),
     ]
     assert (await replicas.seen("chatgpt", "gpt-searcher")).conversations[0].turns[0].search
-
-
-@pytest.mark.parametrize("later", [False, True])
-async def test_pictures(replicas: Replicas, client: httpx.AsyncClient, later: bool) -> None:
-    name = f"gpt-painter-{later}"
-    answer = Answer(pieces=[Piece(kind="media", data=base64.b64encode(PICTURE).decode())])
-    options: dict[str, bool | int | float | str] = {"async_images": True} if later else {}
-    await replicas.play("chatgpt", name, Scenario(answer=answer, options=options, busy_polls=2))
-    user = User(client, name)
-    heard = await user.ask(body=chat_body("draw") | {"system_hints": ["picture_v2"]})
-    assert (heard.text, heard.done) == ("", True)
-    assert ("conversation_async_status" in heard.types) == later
-    for reads in range(2 if later else 1):
-        told = await user.get(f"/conversation/{heard.conversation}")
-        messages = [node["message"] for node in told["mapping"].values() if node["message"]]
-        pictures = [one for one in messages if one["content"]["content_type"] == "multimodal_text"]
-        assert len(pictures) == (0 if later and reads == 0 else 1)
-    part = pictures[0]["content"]["parts"][0]
-    assert (part["width"], part["height"], part["size_bytes"]) == (3, 2, len(PICTURE))
-    file = part["asset_pointer"].removeprefix("sediment://")
-    for path in (
-        f"/files/{file}/download",
-        f"/files/download/{file}",
-        f"/conversation/{heard.conversation}/attachment/{file}/download",
-    ):
-        url = (await user.get(path))["download_url"]
-        headers = {"host": "files.oaiusercontent.com"}
-        data = await client.get(url.removeprefix("https://files.oaiusercontent.com"), headers=headers)
-        assert (data.content, data.headers["access-control-allow-origin"]) == (PICTURE, "https://chatgpt.com")
-    assert (await client.get(f"/{file}?sig=0", headers={"host": "files.oaiusercontent.com"})).status_code == 403
 
 
 @pytest.mark.parametrize("kind", ["error", "failed", "refusal"])

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from tests.replicas import Answer, Fault, Piece, Record, Replicas, Scenario
 from tests.replicas import Page as Found
 from tests.replicas.chatgpt import HOME, storage_state
 from tests.replicas.chatgpt.calls import PICTURE
+from tests.replicas.test_kimi_page import PASTE, browsing, long_prompt
 
 BOX = '#prompt-textarea[contenteditable="true"]'
 SEND = 'button[data-testid="send-button"]'
@@ -26,25 +25,7 @@ COPY = 'button[data-testid="copy-turn-action-button"]'
 PROFILE = '[data-testid="accounts-profile-button"]'
 PICKER = "button:has([data-animated-slider-trigger])"
 
-PASTE = """([selector, text]) => {
-  const box = document.querySelector(selector), data = new DataTransfer();
-  data.setData("text/plain", text);
-  box.focus();
-  box.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
-}"""
-
 Open = Callable[..., Awaitable[Page]]
-
-
-@asynccontextmanager
-async def browsing(replicas: Replicas) -> AsyncIterator[Browser]:
-    """A Chromium that sees the replicas as the sites."""
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(
-            executable_path=shutil.which("chromium-headless-shell"), chromium_sandbox=False, args=replicas.chromium_args
-        )
-        yield browser
-        await browser.close()
 
 
 @pytest.fixture
@@ -79,12 +60,6 @@ async def answered(replicas: Replicas, user: str, count: int = 1) -> Record:
 def prompt_of(record: Record) -> str:
     """The text that the site received."""
     return str(record.body["messages"][0]["content"]["parts"][-1])
-
-
-def long_prompt(chars: int) -> str:
-    """Lines of mixed scripts with blank ones among them, exactly ``chars`` characters."""
-    lines = ("" if index % 7 == 0 else f"line {index} — 第 {index} 行 🌌 with  two spaces" for index in range(chars))
-    return "\n".join(lines)[:chars]
 
 
 @pytest.mark.parametrize("chars", [20_000, 200_000])
