@@ -180,9 +180,12 @@ async def test_a_refused_token_is_refreshed_once(replicas: Replicas, open_page: 
     await expect(page.locator(SEND)).to_have_count(0)
 
 
-@pytest.mark.parametrize("way", ["resume", "ws", "poll"])
+@pytest.mark.parametrize("way", ["resume", "ws", "poll", "ws-refused"])
 async def test_the_page_follows_where_the_answer_goes(replicas: Replicas, open_page: Open, way: str) -> None:
-    scenario = Scenario(options={"handoff": way, "silence_s": 0.3, "auto_thinks": True}, cuts=3)
+    handoff, _, refused = way.partition("-")
+    faults = [Fault(kind="status", on="socket", status=503)] if refused else []
+    options: dict[str, bool | int | float | str] = {"handoff": handoff, "silence_s": 0.3, "auto_thinks": True}
+    scenario = Scenario(options=options, faults=faults, cuts=3)
     await replicas.play("chatgpt", f"gpt-page-follower-{way}", scenario)
     page = await open_page(f"gpt-page-follower-{way}")
     for turn in (1, 2):
@@ -191,7 +194,7 @@ async def test_the_page_follows_where_the_answer_goes(replicas: Replicas, open_p
         await expect(page.locator(ANSWER).last).to_have_text("Because short waves scatter more.")
     [seen] = (await replicas.seen("chatgpt", f"gpt-page-follower-{way}")).conversations
     assert [(turn.parent, turn.stopped) for turn in seen.turns] == [("", False), (seen.turns[0].answer, False)]
-    operation = {"resume": "resume", "ws": "socket", "poll": "stream_status"}[way]
+    operation = {"resume": "resume", "ws": "socket"}.get(way, "stream_status")
     assert len(await replicas.records(account=f"gpt-page-follower-{way}", operation=operation)) >= 2
 
 

@@ -149,3 +149,9 @@ async def test_what_the_socket_refuses(replicas: Replicas, client: httpx.AsyncCl
     async with opened(replicas, url) as socket:
         await socket.send(commands("conversations"))
         assert json.loads(await socket.recv())["reply"] == {"type": "connect"}
+    await replicas.play("chatgpt", "gpt-owner", Scenario(faults=[Fault(kind="status", on="socket", status=503)]))
+    with pytest.raises(InvalidStatus):
+        async with opened(replicas, url):
+            pass
+    *_, record = await replicas.records(account="gpt-owner", operation="socket")
+    assert (record.status, record.refused) == (403, "scenario: status")
