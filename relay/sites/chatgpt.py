@@ -1,0 +1,252 @@
+"""ChatGPT (OpenAI), chatgpt.com: the page signs what it sends, so chats are typed into it and read off its traffic.
+
+Sections are those of the fact sheet. What needs no signature (probe, models, reading back, deletion, pictures) is
+asked from inside the page.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar
+from urllib.parse import quote, urlsplit
+
+from loguru import logger
+
+from relay.browser.answer import Answer
+from relay.browser.chromium import Context
+from relay.browser.tab import Tab
+from relay.browser.traffic import Exchange, Traffic
+from relay.chat.events import Event, Media
+from relay.chat.request import Turn
+from relay.errors import BadRequest, ChallengeNeeded, ConversationNotFound, LoginNeeded, SiteError, SiteUnavailable
+from relay.settings import Clocks
+from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, Reader, ScreenRecipe, Site
+from relay.sites.chatgpt_calls import call, headers_of, picture
+from relay.sites.chatgpt_faults import ASKS_BACK, challenged, refusal
+from relay.sites.chatgpt_handover import Handover
+from relay.sites.chatgpt_menus import pick_model, pick_tool
+from relay.sites.chatgpt_messages import Done, Model, Models, Session, User, parsed
+from relay.sites.chatgpt_reader import ChatGptReader
+from relay.sites.chatgpt_requests import (
+    HIDDEN,
+    ME,
+    MODELS,
+    SESSION,
+    conversation_path,
+    login_state,
+    thinks,
+    to_pick,
+)
+
+SEND = re.compile(r"/backend-(api|anon)/(f/)?conversation$")
+UPLOADED = re.compile(r"/files/([^/]+/uploaded|process_upload_stream)$")
+PAGE_S = 15.0
+"""How long the page may take until one can type in it."""
+
+
+def _model(slug: str, title: str = "", *aliases: str, default: bool = False) -> ModelSpec:
+    return ModelSpec(slug, title, default, aliases, thinking=True, search=True, images=True, files=True,
+                     always_thinks=thinks(slug), draws=default)  # fmt: skip
+
+
+class ChatGpt(Site):
+    """One account at ChatGPT. Of its `options`, `temporary = true` makes every chat a temporary one."""
+
+    id = "chatgpt"
+    name = "ChatGPT"
+    address = "https://chatgpt.com/"
+    drivers = ("screen", "dom")
+    models: ClassVar[Sequence[ModelSpec]] = (
+        _model("auto", "ChatGPT", default=True),
+        _model("gpt-5-6-thinking", "", "gpt-5.6-thinking"),
+        _model("gpt-5-3", "", "gpt-5.3"),
+        _model("gpt-5-2", "", "gpt-5.2"),
+        _model("gpt-5-1", "", "gpt-5.1"),
+        _model("gpt-5"),
+        _model("gpt-4o"),
+        _model("gpt-4o-mini"),
+        _model("gpt-4-1", "", "gpt-4.1"),
+        _model("gpt-4-5", "", "gpt-4.5"),
+        *map(_model, ("o1", "o3-mini", "o3-mini-high", "o4-mini", "o4-mini-high")),
+    )
+    capabilities = Capabilities(
+        native_turns=True, delete=True, search=True, sources=True, thinking=True, images=True, files=True,
+        # A GPT or a project; a name after its id does not end like one of our suffixes.
+        agents=r"g-(?:p-)?[0-9A-Za-z]{4,64}(?:-[0-9a-z-]{1,100})?(?<!-search)(?<!-think)(?<!-silent)(?<!-research)",
+    )  # fmt: skip
+    clocks = Clocks(idle_s=300)  # it thinks in silence
+    token_pattern = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){4}")  # an encrypted JWT: five parts
+    state_hosts = ("chatgpt.com", "openai.com")
+    evidence = "2026-10"
+    screen = ScreenRecipe(
+        answer=(
+            "**/backend-api/f/conversation", "**/backend-api/conversation", "**/backend-anon/f/conversation",
+            "**/backend-anon/conversation", "**/backend-api/sentinel/chat-requirements**",
+            "**/backend-api/f/conversation/resume", "**/backend-api/conversation/*", "wss://ws.chatgpt.com/**",
+        ),
+        reader=ChatGptReader,
+        fresh="/",
+        conversation="/c/{id}",
+        upload=("**/backend-api/files", "**/files/*/uploaded", "**/files/process_upload_stream"),
+        retypes=True,
+        switches=frozenset({"model", "thinking", "search", "agent"}),
+    )  # fmt: skip
+    _offered: Sequence[Model] = ()
+    _picked = False
+    """Whether a model was picked on this account: the page may open with it from then on."""
+
+    @property
+    def temporary(self) -> bool:
+        """Whether chats are temporary: not in the history, and not to be continued."""
+        return self.config.options.get("temporary") is True
+
+    # login (section 2)
+
+    async def adopt(self, context: Context, token: str) -> None:
+        """The value of the session cookie. (An access token logs no page in, and only pages may chat.)"""
+        await context.set_state(login_state(token, self.home))
+
+    async def open(self, tab: Tab) -> None:
+        """Watch from before the page loads: of a socket that it opened unseen nothing could be read."""
+        async with tab.traffic("wss://ws.chatgpt.com/**"):
+            await super().open(tab)
+
+    async def probe(self, tab: Tab) -> Login:
+        """The session has a token, and the token is taken."""
+        session = await tab.fetch("GET", SESSION)
+        if challenged(session.status, session.headers, session.text):
+            return Login(LoginState.CHALLENGED, detail=ASKS_BACK)
+        token = parsed(Session, session).access_token
+        if not token:
+            return Login(LoginState.DEAD, detail="the session has expired")
+        me = await tab.fetch("GET", ME, headers=await headers_of(tab, token))
+        if challenged(me.status, me.headers, me.text):
+            return Login(LoginState.CHALLENGED, detail=ASKS_BACK)
+        if me.status in (401, 403):
+            return Login(LoginState.DEAD, detail=f"the session's token is refused (HTTP {me.status})")
+        user = parsed(User, me)
+        return Login(LoginState.LIVE, user.name or user.email or user.id)
+
+    async def refresh(self, tab: Tab) -> None:
+        """Asked for the session the site renews it; the page takes it up when it is loaded to type again."""
+        await tab.fetch("GET", SESSION)
+
+    # models (section 3)
+
+    async def catalogue(self, tab: Tab) -> Sequence[ModelSpec]:
+        """`auto`, and what the site offers the account."""
+        offered = self._offered = parsed(Models, await call(tab, "GET", MODELS)).models
+        known = {spec.key: spec for spec in self.models}
+        specs = {one.slug: replace(known.get(one.slug) or _model(one.slug), name=one.title) for one in offered}
+        return tuple(({"auto": self.models[0]} | specs).values())
+
+    # screen (section 6)
+
+    async def reset(self, tab: Tab) -> None:
+        """A temporary chat has an address of its own."""
+        await tab.goto("/?temporary-chat=true" if self.temporary else "/")
+        tab.fresh = True
+
+    def continues(self, driver: str) -> bool:
+        """A temporary chat is gone with its page."""
+        return not self.temporary and super().continues(driver)
+
+    async def prepare(self, tab: Tab, turn: Turn) -> None:
+        """Also bring the page to a GPT or a project."""
+        if not turn.agent or turn.conversation is not None:
+            try:
+                await super().prepare(tab, turn)
+            except ConversationNotFound:
+                await self._unobstructed(tab)  # who is not logged in is not shown it either
+                raise
+            return
+        self._refuse_unchosen(turn)
+        tab.fresh = False
+        await tab.goto(f"/g/{quote(turn.agent, safe='')}")
+        await self.choose(tab, turn)
+        if not urlsplit(str(await tab.evaluate("function() { return location.href; }"))).path.startswith("/g/"):
+            raise BadRequest(f"ChatGPT shows no GPT or project {turn.agent!r} to this account.", param="model")
+
+    async def choose(self, tab: Tab, turn: Turn) -> None:
+        """See that one can chat here as who is logged in, then set model and search as a person would."""
+        await self._unobstructed(tab)
+        plain = turn.model in ("", "auto") and not turn.thinking and not self._picked
+        if not plain and not turn.agent:
+            if not self._offered:
+                await self.catalogue(tab)
+            model = to_pick(turn, self._offered)
+            tab.fresh, self._picked = False, True  # a menu that is left open is for nobody else
+            await pick_model(self.on_screen(tab), model.title or model.slug)
+        if turn.search:
+            tab.fresh = False
+            await pick_tool(self.on_screen(tab), "search_entry")
+
+    async def _unobstructed(self, tab: Tab) -> None:
+        screen = self.on_screen(tab)
+        await screen.wait("input", timeout_s=PAGE_S)  # its absence is told when it is typed into
+        title = str(await tab.evaluate("function() { return document.title; }"))
+        if title.startswith("Just a moment") or await screen.count("challenge"):
+            raise ChallengeNeeded("ChatGPT's page shows a challenge in place of the chat.", refused=True)
+        if await screen.count("wall"):  # it would answer, as to a guest
+            raise LoginNeeded("ChatGPT's page shows nobody logged in.", refused=True)
+
+    async def answering(self, traffic: Traffic) -> Exchange:
+        """The request that sends the prompt; a refused signature before it is the end of it."""
+        while True:
+            exchange = await traffic.next()
+            path = urlsplit(exchange.url).path
+            if exchange.method == "POST" and (found := SEND.search(path)):
+                if found[1] == "anon":
+                    raise LoginNeeded("ChatGPT's page chats as a guest: its login is gone.")
+                return exchange
+            if "/sentinel/" in path:
+                try:
+                    answer = await exchange.answer()
+                except SiteUnavailable as error:
+                    logger.debug("the page could not ask to sign: {}", error)  # it may try again
+                else:
+                    if answer.status in (401, 403, 429):
+                        await self.accepted(answer)
+
+    async def accepted(self, answer: Answer) -> None:
+        """A refusal by its code; HTML in the place of events is a changed site."""
+        if answer.status >= 400:
+            text = (await answer.read())[:20_000].decode("utf-8", "replace")
+            raise refusal(answer.status, answer.headers, text, sends_prompt=True)
+        answer.expect("text/event-stream")
+
+    def reading_on(
+        self, tab: Tab, turn: Turn, reader: Reader[Any], traffic: Traffic
+    ) -> AsyncGenerator[Event, None] | None:
+        """Where the answer goes on once it was handed over or broke off (section 5)."""
+        assert isinstance(reader, ChatGptReader)
+        known = turn.conversation
+        handover = Handover(tab, reader, known.id if known else "", known.parent if known else "")
+        return handover.events(traffic)
+
+    # files and pictures (sections 7 and 10)
+
+    async def uploaded(self, uploads: Traffic) -> None:
+        """The page asks where to put a file, puts it there, and says so; the site has read it by then."""
+        while True:
+            exchange = await uploads.next()
+            answer = await exchange.answer()
+            if answer.status >= 400:
+                await self.accepted(answer)
+            if UPLOADED.search(urlsplit(exchange.url).path):
+                await answer.read()
+                return
+
+    async def located(self, tab: Tab, media: Media) -> Media:
+        """A picture is asked for, then fetched from where the site says."""
+        return replace(media, url=await picture(tab, media.url) or media.url)
+
+    # clean-up (section 8)
+
+    async def delete(self, tab: Tab, conversation: str) -> None:
+        """Hide it, as the site's own Delete does; one that is gone already is no error."""
+        reply = await call(tab, "PATCH", conversation_path(conversation), dict(HIDDEN))
+        if reply.status != 404 and not parsed(Done, reply).success:
+            raise SiteError("ChatGPT did not delete the conversation.")

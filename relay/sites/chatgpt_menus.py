@@ -1,0 +1,31 @@
+"""ChatGPT's menus, used as a person uses them (section 6 of the fact sheet)."""
+
+from __future__ import annotations
+
+from relay.browser.screen import MissingRole, Screen
+
+MENU_S = 3.0
+"""How long a menu may take until it shows an entry."""
+NESTED_S = 1.0
+
+
+async def pick_model(screen: Screen, title: str) -> None:
+    """Pick a model by its title. The newer picker has the models in a menu of their own. Raises MissingRole."""
+    await _press(screen, "picker")
+    if await screen.wait("picker_models", timeout_s=NESTED_S):
+        await _press(screen, "picker_models")
+    await _press(screen, "picker_entry", title)
+
+
+async def pick_tool(screen: Screen, entry: str) -> None:
+    """Pick an entry of the "+" menu. Raises MissingRole."""
+    await _press(screen, "tools")
+    await _press(screen, entry)
+
+
+async def _press(screen: Screen, role: str, text: str = "") -> None:
+    try:
+        await screen.press(role, text, timeout_s=MENU_S)
+    except MissingRole as error:
+        error.refused = True  # nothing is typed yet
+        raise

@@ -1,0 +1,576 @@
+"""ChatGPT's reader, with bytes alone (fact sheet sections 4, 5, 9, 10)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay.browser.answer import Answer
+from relay.chat.events import (
+    Event,
+    Finished,
+    Media,
+    Progress,
+    Reasoning,
+    Retracted,
+    Source,
+    Sources,
+    Started,
+    Text,
+    Turned,
+)
+from relay.errors import (
+    ChallengeNeeded,
+    ContentRefused,
+    ContextTooLong,
+    CutAnswer,
+    RateLimited,
+    RelayError,
+    SiteChanged,
+    SiteError,
+)
+from relay.sites.chatgpt_messages import Conversation
+from relay.sites.chatgpt_reader import ChatGptReader
+
+ID = "6e0c0000-0000-4000-8000-000000000001"
+
+
+def data(value: Any, event: str = "") -> bytes:
+    """One event of a stream."""
+    text = value if isinstance(value, str) and value == "[DONE]" else json.dumps(value)
+    return (f"event: {event}\n" if event else "").encode() + f"data: {text}\n\n".encode()
+
+
+def delta(v: Any = None, **more: Any) -> bytes:
+    """One delta."""
+    return data({**more, "v": v}, "delta")
+
+
+def message(id: str, content: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    """An assistant's message as a delta adds it, by default an empty answer."""
+    base = {
+        "id": id,
+        "author": {"role": "assistant"},
+        "content": content or {"content_type": "text", "parts": [""]},
+        "status": "in_progress",
+        "end_turn": None,
+        "recipient": "all",
+        "channel": "final",
+        "metadata": {},
+    }
+    return base | more
+
+
+def add(said: dict[str, Any], c: int = 1) -> bytes:
+    """The delta that adds a message."""
+    return delta({"message": said, "conversation_id": ID, "error": None}, p="", o="add", c=c)
+
+
+def text(piece: str) -> bytes:
+    """The delta that appends to the answer, everything said."""
+    return delta(piece, p="/message/content/parts/0", o="append")
+
+
+OPEN = (
+    data("v1", "delta_encoding")
+    + data({"type": "resume_conversation_token", "conversation_id": ID, "token": "tok-made-up"})
+)  # fmt: skip
+ENDED = delta(
+    [
+        {"p": "/message/status", "o": "replace", "v": "finished_successfully"},
+        {"p": "/message/end_turn", "o": "replace", "v": True},
+        {"p": "/message/metadata", "o": "append", "v": {"is_complete": True, "finish_details": {"type": "stop"}}},
+    ],
+    p="", o="patch",
+)  # fmt: skip
+COMPLETE = data({"type": "message_stream_complete", "conversation_id": ID})
+DONE = data("[DONE]")
+HANDED_OVER = data(
+    {"type": "stream_handoff", "conversation_id": ID, "turn_exchange_id": "x", "options": [
+        {"type": "resume_sse_endpoint"}, {"type": "subscribe_ws_topic", "topic_id": "conversation-turn-1"}]}
+)  # fmt: skip
+
+SAMPLE = b"""event: delta_encoding
+data: "v1"
+
+data: {"type":"resume_conversation_token","conversation_id":"6e0c0000-0000-4000-8000-000000000001","token":"tok-made-up"}
+
+event: delta
+data: {"p":"","o":"add","v":{"message":{"id":"a-1","author":{"role":"assistant"},"content":{"content_type":"thoughts","thoughts":[]},"status":"in_progress","recipient":"all","channel":null,"metadata":{}},"conversation_id":"6e0c0000-0000-4000-8000-000000000001","error":null},"c":1}
+
+event: delta
+data: {"p":"/message/content/thoughts","o":"append","v":[{"summary":"Adding","content":"Two plus two"}]}
+
+event: delta
+data: {"p":"/message/content/thoughts/0/content","v":" is four."}
+
+event: delta
+data: {"p":"","o":"add","v":{"message":{"id":"a-2","author":{"role":"assistant"},"content":{"content_type":"text","parts":[""]},"status":"in_progress","end_turn":null,"recipient":"all","channel":"final","metadata":{"model_slug":"gpt-5-3"}},"conversation_id":"6e0c0000-0000-4000-8000-000000000001","error":null},"c":2}
+
+data: {"type":"message_marker","conversation_id":"6e0c0000-0000-4000-8000-000000000001","message_id":"a-2","marker":"user_visible_token","event":"first"}
+
+event: delta
+data: {"p":"/message/content/parts/0","o":"append","v":"The sum"}
+
+event: delta
+data: {"v":" is 4 \xe2\x80\x94 \xf0\x9f\x8c\x8c"}
+
+data: {"type":"title_generation","title":"Small sum","conversation_id":"6e0c0000-0000-4000-8000-000000000001"}
+
+event: delta
+data: {"p":"","o":"patch","v":[{"p":"/message/content/parts/0","o":"append","v":"."},{"p":"/message/status","o":"replace","v":"finished_successfully"},{"p":"/message/end_turn","o":"replace","v":true},{"p":"/message/metadata","o":"append","v":{"is_complete":true,"finish_details":{"type":"stop"}}}]}
+
+data: {"type":"message_stream_complete","conversation_id":"6e0c0000-0000-4000-8000-000000000001"}
+
+data: [DONE]
+
+"""  # noqa: E501
+EVENTS: list[Event] = [
+    Started(ID),
+    Reasoning("Adding\nTwo plus two"),
+    Reasoning(" is four."),
+    Turned(ID, "a-2"),
+    Text("The sum"),
+    Text(" is 4 — 🌌"),
+    Text("."),
+    Finished("stop"),
+]
+
+
+async def read(chunks: Iterable[bytes], reader: ChatGptReader | None = None) -> list[Event]:
+    """The events of a stream, without those that only show that it lives."""
+    answer = Answer(200, {"content-type": "text/event-stream"}, "https://chatgpt.com/")
+    for chunk in chunks:
+        answer.push(chunk)
+    answer.finish()
+    found = [event async for event in (reader or ChatGptReader()).read(answer)]
+    return [event for event in found if not isinstance(event, Progress)]
+
+
+def said(events: Sequence[Event]) -> str:
+    return "".join(event.text for event in events if isinstance(event, Text))
+
+
+async def test_the_sheets_sample_cut_at_every_byte() -> None:
+    for cut in range(len(SAMPLE)):
+        assert await read([SAMPLE[:cut], SAMPLE[cut:]]) == EVENTS
+
+
+@given(st.lists(st.integers(0, len(SAMPLE)), max_size=40))
+def test_the_sheets_sample_in_any_cut(cuts: list[int]) -> None:
+    places = sorted({0, len(SAMPLE), *cuts})
+    assert asyncio.run(read([SAMPLE[a:b] for a, b in itertools.pairwise(places)])) == EVENTS
+
+
+@given(st.integers(0, SAMPLE.index(b'{"p":"","o":"patch"')))
+def test_what_ends_before_its_end_mark_is_cut(end: int) -> None:
+    with pytest.raises(CutAnswer):
+        asyncio.run(read([SAMPLE[:end]]))
+
+
+async def test_what_a_delta_leaves_out_is_as_before() -> None:
+    """Also the channel: an edit of an earlier message, then the newest one goes on where it names itself."""
+    stream = [
+        OPEN, add(message("a-0", channel="commentary"), 1), text("not for the user"), delta(" at all"),
+        add(message("a-1"), 2), text("One"), delta(" two"),
+        delta("hidden", p="/message/content/parts/0", o="append", c=1),
+        delta(" three", c=2), delta(" four"), ENDED,
+    ]  # fmt: skip
+    assert said(await read(stream)) == "One two three four"
+
+
+async def test_a_patch_says_several_things_at_once() -> None:
+    ops: list[dict[str, Any]] = [
+        {"p": "/message/content/parts/0", "o": "append", "v": "A"},
+        {"p": "/message/metadata/token_count", "o": "replace", "v": 3},
+        {"p": "/message/content/parts/0", "o": "append", "v": "B"},
+    ]
+    stream = [OPEN, add(message("a-1")), delta(ops, p="", o="patch"), delta(ops), ENDED]
+    assert said(await read(stream)) == "ABAB"
+
+
+@pytest.mark.parametrize("end", [ENDED, COMPLETE, data({"type": "main_stream_complete"}), DONE])
+async def test_each_end_mark(end: bytes) -> None:
+    events = await read([OPEN, add(message("a-1")), text("Four."), end, text(" Not text any more")])
+    assert (said(events), events[-1]) == ("Four.", Finished("stop"))
+
+
+async def test_an_answer_that_was_too_long_says_so() -> None:
+    cut_off = {"p": "/message/metadata", "o": "append", "v": {"finish_details": {"type": "max_tokens"}}}
+    ops = [cut_off, {"p": "/message/status", "o": "replace", "v": "finished_successfully"}]
+    ops.append({"p": "/message/end_turn", "o": "replace", "v": True})
+    events = await read([OPEN, add(message("a-1")), text("Four"), delta(ops, p="", o="patch")])
+    assert events[-1] == Finished("length")
+
+
+@pytest.mark.parametrize("end", [COMPLETE + DONE, ENDED + COMPLETE + DONE, DONE])
+async def test_an_end_without_an_answer_is_no_answer(end: bytes) -> None:
+    with pytest.raises(CutAnswer):
+        await read([OPEN, add(message("a-1")), end])
+
+
+HIDDEN: list[dict[str, Any]] = [
+    message("h", channel="commentary"),
+    message("h", channel="analysis"),
+    message("h", recipient="web.run", channel=None),
+    message("h", author={"role": "tool", "name": "web"}, channel=None),
+    message("h", author={"role": "system"}, channel=None),
+    message("h", author={"role": "user"}, channel=None),
+    message("h", metadata={"is_visually_hidden_from_conversation": True}),
+    message("h", {"content_type": "code", "text": "secret"}, channel=None),
+    message("h", {"content_type": "reasoning_recap", "content": "Thought for 7s"}, channel=None),
+    message("h", {"content_type": "user_editable_context", "user_profile": "secret"}, channel=None),
+]
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+async def test_what_is_no_answer_text(hidden: dict[str, Any]) -> None:
+    inner = b"" if "parts" not in hidden["content"] else text("secret") + delta(" and more")
+    events = await read([OPEN, add(hidden, 0), inner, add(message("a-1"), 1), text("Four."), ENDED])
+    assert events == [Started(ID), Turned(ID, "a-1"), Text("Four."), Finished()]
+
+
+async def test_the_echo_of_the_prompt_is_no_answer() -> None:
+    echo = data({"type": "input_message", "input_message": message("u", author={"role": "user"})})
+    assert said(await read([OPEN, echo, add(message("a-1")), text("Four."), ENDED])) == "Four."
+
+
+async def test_the_older_snapshots() -> None:
+    """Of a client that asks for no encoding: each event is the message as it stands; builds without channels."""
+    shots = [("user", "2+2?"), ("assistant", ""), ("assistant", "Fo"), ("assistant", "Four.")]
+    messages = [
+        message(role[0], {"content_type": "text", "parts": [part]}, author={"role": role}, channel=None)
+        for role, part in shots
+    ]
+    stream = [data({"message": one, "conversation_id": ID, "error": None}) for one in messages]
+    assert await read([*stream, DONE]) == [Started(ID), Turned(ID, "a"), Text("Fo"), Text("ur."), Finished()]
+
+
+async def test_two_texts_are_set_apart() -> None:
+    stream = [OPEN, add(message("a-1")), text("First."), add(message("a-2"), 2), text("Second."), ENDED]
+    events = await read(stream)
+    assert said(events) == "First.\n\nSecond."
+    assert [event.message for event in events if isinstance(event, Turned)] == ["a-1", "a-2"]
+
+
+async def test_steps_of_reasoning() -> None:
+    thoughts = message("t", {"content_type": "thoughts", "thoughts": []}, channel=None)
+    stream = [
+        OPEN, add(thoughts),
+        delta([{"summary": "Look", "content": ""}], p="/message/content/thoughts", o="append"),
+        delta("ing", p="/message/content/thoughts/0/summary", o="append"),
+        delta("I see", p="/message/content/thoughts/0/content", o="add"),
+        delta([{"summary": None, "content": "So it is"}], p="/message/content/thoughts", o="append"),
+        delta("four.", p="/message/content/thoughts/1/content", o="replace"),
+        add(message("a-1"), 2), text("Four."), ENDED,
+    ]  # fmt: skip
+    events = await read(stream)
+    thought = "".join(event.text for event in events if isinstance(event, Reasoning))
+    assert thought == "Looking\nI see\n\nSo it is"
+    assert said(events) == "Four."
+
+
+async def test_halves_of_a_character() -> None:
+    events = await read([OPEN, add(message("a-1")), text("a\ud83c"), delta("\udf0cb\ud83c"), delta("\udf0c"), ENDED])
+    assert [event.text for event in events if isinstance(event, Text)] == ["a", "🌌b", "🌌"]
+
+
+async def test_white_space_stays() -> None:
+    pieces = ["\n", " \t", "x  ", "\r\n", "\u2028", "\n\n"]
+    assert said(await read([OPEN, add(message("a-1")), *map(text, pieces), ENDED])) == "".join(pieces)
+
+
+async def test_a_long_answer_in_many_deltas() -> None:
+    piece, count = "天空 wave ", 30_000
+    stream = [OPEN, add(message("a-1")), text(piece), delta(piece) * (count - 1), ENDED]
+    assert said(await read(stream)) == piece * count
+
+
+async def test_text_that_is_taken_back_and_told_again() -> None:
+    again = delta(4, p="/message/content/parts/0", o="truncate"), text("two")
+    assert (
+        said(await read([OPEN, add(message("a-1")), text("One two"), *again, delta(" three"), ENDED]))
+        == "One two three"
+    )
+
+
+async def test_text_that_is_rewritten_is_no_answer() -> None:
+    rewritten = delta("Another", p="/message/content/parts/0", o="replace")
+    with pytest.raises(SiteChanged, match="rewritten"):
+        await read([OPEN, add(message("a-1")), text("One two"), rewritten, ENDED])
+
+
+# search
+
+MARK, OTHER = "\ue200cite\ue202turn0search0\ue201", "\ue200cite\ue202turn0search1\ue202turn0search2\ue201"
+RESULTS = [{"domain": "a.example", "entries": [
+    {"url": "https://a.example/1", "title": "One", "snippet": "first", "ref_id": {"ref_index": 0}},
+    {"url": "https://a.example/2", "title": None, "ref_id": "x"}]}]  # fmt: skip
+REFERENCES = [
+    {"matched_text": MARK, "type": "grouped_webpages", "alt": "([One](https://a.example/1))",
+     "items": [{"title": "One", "url": "https://a.example/1"}], "safe_urls": ["https://a.example/1"]},
+    {"matched_text": OTHER, "type": "grouped_webpages", "alt": None, "items": None,
+     "sources": [{"url": "https://a.example/2"}, {"url": "https://b.example/(3)", "title": "Three"}]},
+]  # fmt: skip
+
+
+def metadata(key: str, value: Any, c: int = 1) -> bytes:
+    return delta(value, p=f"/message/metadata/{key}", o="add", c=c)
+
+
+async def test_sources_and_links_where_the_marks_stand() -> None:
+    stream = [
+        OPEN, add(message("a-1")), metadata("search_result_groups", RESULTS),
+        text("Sky is blue"), delta(f" {MARK[:5]}"), delta(f"{MARK[5:]}. And{OTHER}"), delta(" so on."),
+        metadata("content_references", REFERENCES), ENDED,
+    ]  # fmt: skip
+    events = await read(stream)
+    assert said(events) == (
+        "Sky is blue [1](https://a.example/1). And[2](https://a.example/2)[3](https://b.example/%283%29) so on."
+    )
+    assert [source for event in events if isinstance(event, Sources) for source in event.items] == [
+        Source("https://a.example/1", "One", "first", 1),
+        Source("https://a.example/2", "", "", 2),
+        Source("https://b.example/(3)", "Three", "", 3),
+    ]
+
+
+async def test_what_is_before_a_mark_does_not_wait() -> None:
+    reader = ChatGptReader()
+    with pytest.raises(CutAnswer):
+        await read([OPEN, add(message("a-1")), text(f"Sky{MARK} is"), delta(" blue")], reader)
+    assert reader.answer.told
+    known = [metadata("content_references", REFERENCES[:1]), ENDED]
+    assert said(await read(known, reader)) == "[1](https://a.example/1) is blue"
+
+
+@pytest.mark.parametrize("end", [ENDED + COMPLETE, ENDED + DONE, ENDED, COMPLETE])
+async def test_a_mark_that_nobody_explains_is_dropped(end: bytes) -> None:
+    assert said(await read([OPEN, add(message("a-1")), text(f"Sky{MARK} is{OTHER} blue"), end])) == "Sky is blue"
+
+
+async def test_citations_may_come_after_the_end_of_the_text() -> None:
+    late = data({"type": "content_references_patch", "content_references": REFERENCES})
+    stream = [OPEN, add(message("a-1")), text(f"Sky{MARK} is"), ENDED, late, COMPLETE, DONE]
+    assert said(await read(stream)) == "Sky[1](https://a.example/1) is"
+
+
+async def test_a_mark_without_a_page_is_what_it_says_of_itself() -> None:
+    entity = [{"matched_text": MARK, "type": "entity", "alt": "Paris"}]
+    stream = [OPEN, add(message("a-1")), metadata("content_references", entity), text(f"In {MARK}."), ENDED]
+    assert said(await read(stream)) == "In Paris."
+
+
+async def test_characters_of_marks_that_are_none() -> None:
+    for odd in ("\ue200", "a\ue201b", "\ue202", "\ue200" + "x" * 5000 + " end"):
+        assert said(await read([OPEN, add(message("a-1")), text(odd), delta("!"), ENDED])) == odd + "!"
+
+
+# pictures
+
+
+def picture(pointer: str | None, **more: Any) -> dict[str, Any]:
+    parts = [] if pointer is None else [{"content_type": "image_asset_pointer", "asset_pointer": pointer, "width": 1}]
+    content = {"content_type": "multimodal_text", "parts": parts}
+    return message("p", content, author={"role": "tool", "name": "t2uay3k"}, channel=None, **more)
+
+
+@pytest.mark.parametrize("pointer", ["sediment://file_1", "file-service://file_1", "sediment://file_1#p_0"])
+async def test_a_picture_is_an_answer(pointer: str) -> None:
+    events = await read([OPEN, add(picture(pointer)), COMPLETE])
+    address = f"/backend-api/conversation/{ID}/attachment/file_1/download"
+    assert events == [Started(ID), Media("image", address, private=True), Finished()]
+
+
+async def test_a_picture_that_is_still_made_is_waited_for() -> None:
+    pending = picture(None, metadata={"image_gen_task_id": "task-1"})
+    with pytest.raises(CutAnswer):
+        await read([OPEN, add(pending), add(message("a-1"), 2), text("Wait."), ENDED, COMPLETE, DONE])
+
+
+# what goes wrong
+
+
+def stream_of(value: Any, *, shown: bool = False) -> list[bytes]:
+    return [OPEN, *([add(message("a-1")), text("Fo")] if shown else []), value]
+
+
+FAULTS: list[tuple[bytes, type[RelayError]]] = [
+    (data({"error": "Something went wrong"}), SiteError),
+    (data({"message": None, "conversation_id": ID, "error": "overloaded"}), SiteError),
+    (data({"type": "error", "error": "overloaded"}), SiteError),
+    (add(message("s", {"content_type": "system_error", "name": "E", "text": "it broke"}, author={"role": "system"})),
+     SiteError),
+    (add(message("s", {"content_type": "system_error", "text": "it broke"})), SiteError),
+    (data({"error": {"code": "model_cap_exceeded", "message": "later", "clears_in": 90}}), RateLimited),
+    (data({"error": {"code": "conversation_too_large"}}), ContextTooLong),
+    (data({"detail": "x", "error": {"message": "Unusual activity from your device"}}), ChallengeNeeded),
+    (data("v2", "delta_encoding"), SiteChanged),
+    (b"data: {nonsense\n\n", SiteChanged),
+    (data([1]), SiteChanged),
+    (data({"p": "/x"}, "delta"), SiteChanged),
+    (delta("x", p="/message/content/nowhere/3", o="append"), SiteChanged),
+    (delta("x", p="", o="explode"), SiteChanged),
+    (delta("x", p="", o="add", c="one"), SiteChanged),
+    (add(message("a", {"content_type": "text", "parts": "text"})), SiteChanged),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("shown", [False, True])
+@pytest.mark.parametrize(("frame", "error"), FAULTS)
+async def test_what_ends_an_answer_badly(frame: bytes, error: type[RelayError], shown: bool) -> None:
+    with pytest.raises(error) as caught:
+        await read(stream_of(frame, shown=shown))
+    assert not caught.value.refused, "the prompt was taken: it is never sent again"
+    if isinstance(caught.value, RateLimited):
+        assert caught.value.retry_after_s == 90
+
+
+async def test_an_error_that_edits_the_answer() -> None:
+    with pytest.raises(SiteError, match="overloaded"):
+        await read(stream_of(delta("overloaded", p="/error", o="replace"), shown=True))
+
+
+def moderation(*, blocked: bool) -> bytes:
+    return data({"type": "moderation", "conversation_id": ID, "moderation_response": {"blocked": blocked}})
+
+
+async def test_moderation() -> None:
+    with pytest.raises(ContentRefused):
+        await read(stream_of(moderation(blocked=True)))
+    events = await read(
+        [OPEN, add(message("a-1")), text("Fo"), moderation(blocked=False), moderation(blocked=True), DONE]
+    )
+    assert [type(event) for event in events] == [Started, Turned, Text, Retracted, Finished]
+    assert said(await read([OPEN, add(message("a-1")), moderation(blocked=False), text("Four."), ENDED])) == "Four."
+
+
+async def test_pings_are_no_progress() -> None:
+    reader = ChatGptReader()
+    decoder = reader.frames()
+    quiet = [*decoder.feed(b": ping\n\nevent: ping\ndata: {}\n\n"), *decoder.feed(data({"type": "ping"}))]
+    assert [event for frame in quiet for event in reader.feed(frame)] == []
+    alive = decoder.feed(data({"type": "message_marker", "marker": "cot_token", "event": "first"}))
+    assert [event for frame in alive for event in reader.feed(frame)] == [Progress()]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
+        st.sampled_from(["p", "o", "v", "c", "type", "message", "content", "parts", "author", "role", "id", "error",
+                         "metadata", "content_type", "thoughts", "status", "conversation_id", "content_references"]),
+        inner, max_size=4),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(st.binary(max_size=300))
+def test_garbage_is_one_of_our_errors(garbage: bytes) -> None:
+    with pytest.raises(RelayError):
+        asyncio.run(read([garbage]))
+
+
+@given(st.lists(st.tuples(JSON, st.sampled_from(["", "delta", "delta_encoding"])), max_size=5), st.booleans())
+def test_hostile_events_are_read_or_one_of_our_errors(frames: list[tuple[Any, str]], begun: bool) -> None:
+    start = [OPEN, add(message("a-1")), text("Fo")] if begun else []
+    with pytest.raises(RelayError):
+        asyncio.run(read([*start, *(data(value, event) for value, event in frames)]))
+
+
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        b"data: " + b"[" * 100_000 + b"\n\n",
+        data({"p": "/a" * 5000, "o": "add", "v": 1}, "delta"),
+        b"data: " + b"x" * (17 * 1024 * 1024),
+        b"".join(delta({}, p="", o="add", c=number) for number in range(1500)),
+    ],
+    ids=["nested", "path", "line", "channels"],
+)
+async def test_bombs(bomb: bytes) -> None:
+    with pytest.raises(SiteChanged):
+        await read([OPEN, bomb])
+
+
+# in parts: resumed, and read back
+
+
+def kept(*messages: dict[str, Any], user: str = "u-1") -> Conversation:
+    """A conversation as the site keeps it: an older turn, the prompt, and what came after it."""
+    older = [message("u-0", author={"role": "user"}), message("a-0", {"content_type": "text", "parts": ["Before."]})]
+    chain = [*older, message(user, author={"role": "user"}), *messages]
+    ids = ["root", *(one["id"] for one in chain)]
+    mapping: dict[str, Any] = {"root": {"id": "root", "message": None, "parent": None, "children": [ids[1]]}}
+    for parent, one in zip(ids, chain, strict=False):
+        mapping[one["id"]] = {"id": one["id"], "message": one, "parent": parent, "children": []}
+    return Conversation.model_validate({"title": "t", "current_node": ids[-1], "mapping": mapping})
+
+
+WHOLE = message(
+    "a-1", {"content_type": "text", "parts": ["One two three."]}, status="finished_successfully", end_turn=True
+)
+
+
+async def test_a_handed_over_answer_goes_on_in_the_resumed_stream() -> None:
+    reader = ChatGptReader()
+    with pytest.raises(CutAnswer):
+        await read([OPEN, HANDED_OVER, DONE], reader)
+    assert reader.topic == "conversation-turn-1"
+    events = await read([OPEN, HANDED_OVER, add(message("a-1")), text("Four."), DONE], reader)
+    assert events == [Turned(ID, "a-1"), Text("Four."), Finished()]
+
+
+@given(st.integers(0, 14), st.sampled_from([ENDED, DONE, COMPLETE]))
+def test_what_a_resumed_stream_repeats_is_told_once(cut: int, end: bytes) -> None:
+    whole = "One two three."
+    reader = ChatGptReader()
+    with pytest.raises(CutAnswer):
+        asyncio.run(read([OPEN, add(message("a-1")), text(whole[:cut])], reader))
+    before = whole[:cut]
+    events = asyncio.run(read([OPEN, add(message("a-1")), text(whole[:5]), delta(whole[5:]), end], reader))
+    assert before + said(events) == whole
+    assert events[-1] == Finished()
+
+
+async def test_a_resumed_stream_may_go_on_in_the_middle() -> None:
+    reader = ChatGptReader()
+    with pytest.raises(CutAnswer):
+        await read([OPEN, add(message("a-1")), text("One")], reader)
+    assert said(await read([delta(" two"), ENDED], reader)) == " two"
+
+
+async def test_read_back() -> None:
+    reader = ChatGptReader()
+    with pytest.raises(CutAnswer):
+        await read([OPEN, add(message("a-1")), text("One two")], reader)
+    assert list(reader.read_back(kept(), after="a-0", complete=False)) == []
+    assert list(reader.read_back(kept(WHOLE), after="a-0", complete=False)) == [Text(" three."), Finished()]
+
+
+async def test_what_is_read_back_is_never_the_turn_before() -> None:
+    """The site may not know the prompt yet."""
+    conversation = kept()
+    conversation.current_node = "a-0"
+    assert list(ChatGptReader().read_back(conversation, after="a-0", complete=True)) == []
+
+
+async def test_a_whole_answer_is_one_that_says_so() -> None:
+    partly = {**WHOLE, "status": "in_progress", "end_turn": None}
+    events = list(ChatGptReader().read_back(kept(partly), after="a-0", complete=True))
+    assert events == [Text("One two three.")]
+    older = {**WHOLE, "end_turn": None}
+    assert list(ChatGptReader().read_back(kept(older), after="a-0", complete=True))[-1] == Finished()
+
+
+def test_a_tree_that_runs_in_circles() -> None:
+    conversation = kept(WHOLE)
+    conversation.mapping["u-1"].parent = "a-1"
+    conversation.mapping["u-1"].message = None
+    assert list(ChatGptReader().read_back(conversation, after="", complete=True))[-1] == Finished()
