@@ -187,10 +187,12 @@ class ChatGpt(Site):
         screen = self.on_screen(tab)
         await screen.wait("input", timeout_s=PAGE_S)  # its absence is told when it is typed into
         title = str(await tab.evaluate("function() { return document.title; }"))
+        ahead, tab.fresh = tab.fresh, False
         if title.startswith("Just a moment") or await screen.count("challenge"):
             raise ChallengeNeeded("ChatGPT's page shows a challenge in place of the chat.", refused=True)
         if await screen.count("wall"):  # it would answer, as to a guest
             raise LoginNeeded("ChatGPT's page shows nobody logged in.", refused=True)
+        tab.fresh = ahead
 
     async def answering(self, traffic: Traffic) -> Exchange:
         """The request that sends the prompt; a refused signature before it is the end of it."""

@@ -7,11 +7,9 @@ the answer. All that is read from the page's own traffic. When nothing comes of 
 from __future__ import annotations
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Any
 from urllib.parse import urlsplit
 
 from loguru import logger
@@ -19,11 +17,11 @@ from loguru import logger
 from relay.browser.tab import Tab
 from relay.browser.traffic import Exchange, SocketFrame, Traffic
 from relay.chat.events import Event, Finished
-from relay.errors import CutAnswer, RelayError, SiteChanged, SiteError, SiteUnavailable
+from relay.errors import CutAnswer, RelayError, SiteError, SiteUnavailable
 from relay.sites.chatgpt_calls import read_back, stream_status
 from relay.sites.chatgpt_messages import Conversation
 from relay.sites.chatgpt_reader import ChatGptReader
-from relay.wire.sse import SseDecoder
+from relay.sites.chatgpt_socket import SocketReader
 
 ASK_S, SELDOM_S = 3.0, 12.0
 """After so long without a word of the answer the site is asked how it stands; then ever more seldom."""
@@ -43,8 +41,10 @@ class Handover:
         self._reader = reader
         self._known = conversation
         self._after = after
-        self._offsets: dict[str, int] = {}
+        self._socket = SocketReader(reader)
         self._failures = 0
+        self._due = False
+        """Whether the site is to be asked at once."""
 
     def __repr__(self) -> str:
         return f"<Handover {self._conversation or '-'} {self._reader!r} failures={self._failures}>"
@@ -65,8 +65,9 @@ class Handover:
                         yield event
                         if isinstance(event, Finished):
                             return
-                if now() - heard < gap_s:
+                if not self._due and now() - heard < gap_s:
                     continue
+                self._due = False
                 async with aclosing(self._ask()) as events:
                     async for event in events:
                         yield event
@@ -77,7 +78,7 @@ class Handover:
     async def _of(self, item: Exchange | SocketFrame | None) -> AsyncGenerator[Event, None]:
         match item:
             case SocketFrame(sent=False, data=str(text)):
-                for event in self._socket(text):
+                for event in self._socket.feed(text, self._conversation):
                     yield event
             case Exchange(method="POST", url=url) if RESUME.search(urlsplit(url).path):
                 async for event in self._resumed(item):
@@ -95,9 +96,7 @@ class Handover:
                 self._tab.draining = answer
                 async for event in self._reader.read(answer):
                     yield event
-            elif answer.status in GIVE_UP:
-                async for event in self._ask():
-                    yield event
+            self._due = answer.status in GIVE_UP
         except SiteError:
             raise
         except SiteUnavailable as error:  # a cut answer too
@@ -125,7 +124,7 @@ class Handover:
         try:
             status = await stream_status(self._tab, self._conversation)
             kept = None if status == "IS_STREAMING" else await read_back(self._tab, self._conversation)
-        except (SiteUnavailable, SiteChanged) as error:
+        except RelayError as error:
             self._tab.check()
             logger.debug("the site does not tell how the answer stands: {}", error)
             self._failed()
@@ -143,50 +142,6 @@ class Handover:
         self._failures += 1
         if self._failures >= ASKS:
             raise CutAnswer("The site's answer ended without its end mark, and the conversation has no more of it.")
-
-    def _socket(self, text: str) -> Iterator[Event]:
-        """One message of the socket: an object, or several in a list; a subscription's reply has those missed."""
-        try:
-            said = json.loads(text)
-        except (ValueError, RecursionError):
-            raise SiteChanged("JSON in ChatGPT's socket", text) from None
-        for message in said if isinstance(said, list) else [said]:
-            match message:
-                case {"reply": {"type": "subscribe", "catchups": list(missed)}}:
-                    for one in missed:
-                        yield from self._item(one)
-                case _:
-                    yield from self._item(message)
-
-    def _item(self, message: Any) -> Iterator[Event]:
-        match message:
-            case {"type": "message", "payload": {"type": "conversation-turn-stream", "payload": dict(item)}}:
-                topic = message.get("topic_id")
-                if self._is_ours(topic, item) and self._is_new(topic, message.get("offset")):
-                    yield from self._stream_item(item)
-
-    def _is_ours(self, topic: object, item: dict[str, Any]) -> bool:
-        if self._reader.topic:
-            return topic == self._reader.topic
-        return bool(self._conversation) and item.get("conversation_id") == self._conversation
-
-    def _is_new(self, topic: object, offset: object) -> bool:
-        """Whether a message was not seen before: what was missed is told again."""
-        if not isinstance(offset, str | int) or not re.fullmatch(r"\d{1,18}", str(offset)):
-            return True
-        new = int(offset) > self._offsets.get(str(topic), -1)
-        if new:
-            self._offsets[str(topic)] = int(offset)
-        return new
-
-    def _stream_item(self, item: dict[str, Any]) -> Iterator[Event]:
-        match item:
-            case {"type": "stream-item", "encoded_item": str(encoded)}:
-                # Each item is a whole event; the blank line after it may be missing.
-                for frame in SseDecoder().feed(encoded.encode("utf-8", "replace") + b"\n\n"):
-                    yield from self._reader.feed(frame)
-            case {"type": "done"}:
-                yield from self._reader.end()
 
 
 async def arrivals(traffic: Traffic, within_s: float) -> AsyncGenerator[Exchange | SocketFrame | None, None]:

@@ -9,7 +9,7 @@ from relay.sites.demo import Demo
 from relay.sites.gradio import Gradio
 from relay.sites.kimi import Kimi
 
-SITES: dict[str, type[Site]] = {site.id: site for site in (ChatGpt, Demo, Gradio, Kimi)}
+SITES: dict[str, type[Site]] = {site.id: site for site in (Demo, Gradio, Kimi, ChatGpt)}
 
 
 def site_class(site: str) -> type[Site]:
