@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from loguru import logger
@@ -28,6 +28,7 @@ from relay.sites.chatgpt_faults import ASKS_BACK, challenged, refusal
 from relay.sites.chatgpt_handover import Handover
 from relay.sites.chatgpt_menus import pick_model, pick_tool
 from relay.sites.chatgpt_messages import Done, Model, Models, Session, User, parsed
+from relay.sites.chatgpt_models import KNOWN, specs_of, to_pick
 from relay.sites.chatgpt_reader import ChatGptReader
 from relay.sites.chatgpt_requests import (
     HIDDEN,
@@ -36,19 +37,12 @@ from relay.sites.chatgpt_requests import (
     SESSION,
     conversation_path,
     login_state,
-    thinks,
-    to_pick,
 )
 
 SEND = re.compile(r"/backend-(api|anon)/(f/)?conversation$")
 UPLOADED = re.compile(r"/files/([^/]+/uploaded|process_upload_stream)$")
 PAGE_S = 15.0
 """How long the page may take until one can type in it."""
-
-
-def _model(slug: str, title: str = "", *aliases: str, default: bool = False) -> ModelSpec:
-    return ModelSpec(slug, title, default, aliases, thinking=True, search=True, images=True, files=True,
-                     always_thinks=thinks(slug), draws=default)  # fmt: skip
 
 
 class ChatGpt(Site):
@@ -58,19 +52,7 @@ class ChatGpt(Site):
     name = "ChatGPT"
     address = "https://chatgpt.com/"
     drivers = ("screen", "dom")
-    models: ClassVar[Sequence[ModelSpec]] = (
-        _model("auto", "ChatGPT", default=True),
-        _model("gpt-5-6-thinking", "", "gpt-5.6-thinking"),
-        _model("gpt-5-3", "", "gpt-5.3"),
-        _model("gpt-5-2", "", "gpt-5.2"),
-        _model("gpt-5-1", "", "gpt-5.1"),
-        _model("gpt-5"),
-        _model("gpt-4o"),
-        _model("gpt-4o-mini"),
-        _model("gpt-4-1", "", "gpt-4.1"),
-        _model("gpt-4-5", "", "gpt-4.5"),
-        *map(_model, ("o1", "o3-mini", "o3-mini-high", "o4-mini", "o4-mini-high")),
-    )
+    models = KNOWN
     capabilities = Capabilities(
         native_turns=True, delete=True, search=True, sources=True, thinking=True, images=True, files=True,
         # A GPT or a project; a name after its id does not end like one of our suffixes.
@@ -138,9 +120,7 @@ class ChatGpt(Site):
     async def catalogue(self, tab: Tab) -> Sequence[ModelSpec]:
         """`auto`, and what the site offers the account."""
         offered = self._offered = parsed(Models, await call(tab, "GET", MODELS)).models
-        known = {spec.key: spec for spec in self.models}
-        specs = {one.slug: replace(known.get(one.slug) or _model(one.slug), name=one.title) for one in offered}
-        return tuple(({"auto": self.models[0]} | specs).values())
+        return specs_of(offered)
 
     # screen (section 6)
 

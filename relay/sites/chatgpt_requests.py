@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from urllib.parse import quote, urlsplit
 
 from relay.browser.chromium import State
-from relay.chat.request import Turn
-from relay.errors import BadRequest
-from relay.sites.chatgpt_messages import Model
 
 API = "/backend-api"
 SESSION = "/api/auth/session"
@@ -42,28 +38,6 @@ def picture_addresses(address: str) -> list[str]:
 
 def _files(file: str) -> str:
     return f"{API}/files/{file}/download"
-
-
-def thinks(slug: str) -> bool:
-    """Whether a model reasons whatever it is asked (section 3)."""
-    return slug.endswith("-thinking") or re.match(r"o\d", slug) is not None
-
-
-def to_pick(turn: Turn, offered: Sequence[Model]) -> Model:
-    """The model for a turn, of those offered. Raises BadRequest for one that is not.
-
-    Where one that does not think shall, its sibling stands in; for `auto` the first that the site lists.
-    """
-    wanted = [turn.model or "auto"]
-    if turn.thinking and not thinks(wanted[0]):
-        siblings = [one.slug for one in offered if one.slug.endswith("-thinking")]
-        wanted = siblings if wanted == ["auto"] else [f"{wanted[0]}-thinking"]
-    for model in offered:
-        if model.slug in wanted:
-            return model
-    what = f"{turn.model or 'auto'}{' with thinking' if turn.thinking else ''}"
-    names = ", ".join(model.slug for model in offered) or "nothing"
-    raise BadRequest(f"ChatGPT offers this account not {what}, but {names}.", param="model")
 
 
 def login_state(token: str, home: str) -> State:

@@ -28,7 +28,8 @@ from relay.sites.chatgpt import SEND, UPLOADED, ChatGpt
 from relay.sites.chatgpt_faults import challenged, refusal, stream_error
 from relay.sites.chatgpt_marks import Marks, Told, link
 from relay.sites.chatgpt_messages import Model
-from relay.sites.chatgpt_requests import login_state, picture_address, picture_addresses, thinks, to_pick
+from relay.sites.chatgpt_models import specs_of, thinks, to_pick
+from relay.sites.chatgpt_requests import login_state, picture_address, picture_addresses
 
 TOKEN = "__Secure-next-auth.session-token"
 HTML, PLAIN = {"content-type": "text/html; charset=UTF-8"}, {"content-type": "application/json"}
@@ -108,6 +109,17 @@ def test_which_models_think() -> None:
         "o4-mini-high",
         "gpt-5-6-thinking",
     ]
+
+
+def test_what_an_account_is_offered() -> None:
+    specs = specs_of([*OFFERED, Model(slug="new-one", title="New")])
+    assert [spec.key for spec in specs] == [*(model.slug for model in OFFERED), "new-one"]
+    by_key = {spec.key: spec for spec in specs}
+    assert {key for key, spec in by_key.items() if spec.thinking} == set(by_key) - {"new-one"}
+    assert {key for key, spec in by_key.items() if spec.always_thinks} == {"gpt-5-6-thinking", "gpt-5-3-thinking", "o3"}
+    assert (by_key["auto"].default, by_key["gpt-5-3"].aliases, by_key["new-one"].name) == (True, ("gpt-5.3",), "New")
+    (alone,) = specs_of([])
+    assert (alone.key, alone.thinking) == ("auto", False)
 
 
 def test_the_models_names() -> None:
