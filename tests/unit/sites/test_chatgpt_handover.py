@@ -19,7 +19,7 @@ from relay.errors import CutAnswer, RelayError, SiteChanged
 from relay.sites.chatgpt_handover import arrivals
 from relay.sites.chatgpt_reader import ChatGptReader
 from relay.sites.chatgpt_socket import SocketReader
-from tests.unit.sites.test_chatgpt import (
+from tests.unit.sites.chatgpt_stream import (
     COMPLETE,
     DONE,
     ENDED,
@@ -143,9 +143,14 @@ def test_garbage_in_the_socket(garbage: str) -> None:
         assert isinstance(error, SiteChanged)
 
 
-@given(st.recursive(st.none() | st.integers() | st.text(max_size=4), lambda inner: st.lists(inner, max_size=3)
-                    | st.dictionaries(st.sampled_from(["type", "payload", "reply", "catchups", "offset", "encoded_item"]),
-                                      inner, max_size=4)))  # fmt: skip
+KEYS = ["type", "payload", "reply", "catchups", "offset", "encoded_item"]
+JSON = st.recursive(
+    st.none() | st.integers() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=4),
+)
+
+
+@given(JSON)
 def test_hostile_messages(value: Any) -> None:
     socket = SocketReader(ChatGptReader())
     odd = [value, envelope({"type": "stream-item", "encoded_item": value}), subscribed([value])]
