@@ -16,7 +16,7 @@ from loguru import logger
 
 from relay.browser.answer import Answer
 from relay.browser.chromium import Context
-from relay.browser.tab import Tab
+from relay.browser.tab import Response, Tab
 from relay.browser.traffic import Exchange, Traffic
 from relay.chat.events import Event, Media
 from relay.chat.request import Turn
@@ -26,9 +26,9 @@ from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, Reader,
 from relay.sites.chatgpt_calls import call, headers_of, picture
 from relay.sites.chatgpt_faults import ASKS_BACK, challenged, refusal
 from relay.sites.chatgpt_handover import Handover
-from relay.sites.chatgpt_menus import pick_model, pick_tool
 from relay.sites.chatgpt_messages import Done, Model, Models, Session, User, parsed
 from relay.sites.chatgpt_models import KNOWN, specs_of, to_pick
+from relay.sites.chatgpt_page import any_of, pick_model, pick_tool
 from relay.sites.chatgpt_reader import ChatGptReader
 from relay.sites.chatgpt_requests import (
     HIDDEN,
@@ -41,8 +41,6 @@ from relay.sites.chatgpt_requests import (
 
 SEND = re.compile(r"/backend-(api|anon)/(f/)?conversation$")
 UPLOADED = re.compile(r"/files/([^/]+/uploaded|process_upload_stream)$")
-PAGE_S = 15.0
-"""How long the page may take until one can type in it."""
 
 
 class ChatGpt(Site):
@@ -98,16 +96,14 @@ class ChatGpt(Site):
     async def probe(self, tab: Tab) -> Login:
         """The session has a token, and the token is taken."""
         session = await tab.fetch("GET", SESSION)
-        if challenged(session.status, session.headers, session.text):
-            return Login(LoginState.CHALLENGED, detail=ASKS_BACK)
+        if (refused := _refused(session)) is not None:
+            return refused
         token = parsed(Session, session).access_token
         if not token:
             return Login(LoginState.DEAD, detail="the session has expired")
         me = await tab.fetch("GET", ME, headers=await headers_of(tab, token))
-        if challenged(me.status, me.headers, me.text):
-            return Login(LoginState.CHALLENGED, detail=ASKS_BACK)
-        if me.status in (401, 403):
-            return Login(LoginState.DEAD, detail=f"the session's token is refused (HTTP {me.status})")
+        if (refused := _refused(me)) is not None:
+            return refused
         user = parsed(User, me)
         return Login(LoginState.LIVE, user.name or user.email or user.id)
 
@@ -165,13 +161,14 @@ class ChatGpt(Site):
 
     async def _unobstructed(self, tab: Tab) -> None:
         screen = self.on_screen(tab)
-        await screen.wait("input", timeout_s=PAGE_S)  # its absence is told when it is typed into
-        title = str(await tab.evaluate("function() { return document.title; }"))
         ahead, tab.fresh = tab.fresh, False
-        if title.startswith("Just a moment") or await screen.count("challenge"):
+        title = str(await tab.evaluate("function() { return document.title; }"))
+        if title.startswith("Just a moment") or await any_of(screen, "input", "wall", "challenge") == "challenge":
             raise ChallengeNeeded("ChatGPT's page shows a challenge in place of the chat.", refused=True)
         if await screen.count("wall"):  # it would answer, as to a guest
             raise LoginNeeded("ChatGPT's page shows nobody logged in.", refused=True)
+        if not await screen.count("input"):
+            raise await screen.missing("input")
         tab.fresh = ahead
 
     async def answering(self, traffic: Traffic) -> Exchange:
@@ -232,3 +229,12 @@ class ChatGpt(Site):
         reply = await call(tab, "PATCH", conversation_path(conversation), dict(HIDDEN))
         if reply.status != 404 and not parsed(Done, reply).success:
             raise SiteError("ChatGPT did not delete the conversation.")
+
+
+def _refused(response: Response) -> Login | None:
+    """What a refused call says of the login (section 2)."""
+    if challenged(response.status, response.headers, response.text):
+        return Login(LoginState.CHALLENGED, detail=ASKS_BACK)
+    if response.status in (401, 403):
+        return Login(LoginState.DEAD, detail=f"the session is refused (HTTP {response.status})")
+    return None

@@ -1,12 +1,28 @@
-"""ChatGPT's menus, used as a person uses them (section 6 of the fact sheet)."""
+"""ChatGPT's page and its menus, used as a person uses them (section 6 of the fact sheet)."""
 
 from __future__ import annotations
 
+import asyncio
+
 from relay.browser.screen import MissingRole, Screen
 
+PAGE_S = 15.0
+"""How long the page may take until one can type in it."""
 MENU_S = 3.0
 """How long a menu may take until it shows an entry."""
 NESTED_S = 1.0
+
+
+async def any_of(screen: Screen, *roles: str) -> str:
+    """The first of these roles that the page comes to show; empty where it shows none in time."""
+    waits = {asyncio.create_task(screen.wait(role, timeout_s=PAGE_S)): role for role in roles}
+    try:
+        done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        return next((waits[task] for task in done if task.result()), "")
+    finally:
+        for task in waits:
+            task.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
 
 
 async def pick_model(screen: Screen, title: str) -> None:
