@@ -18,6 +18,7 @@ from relay.errors import (
 )
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
+REFUSAL_S, MAX_REFUSAL_BYTES = 5.0, 20_000
 
 
 class Answer:
@@ -85,12 +86,15 @@ class Answer:
         """Turn an HTTP refusal into its error; with `sends_prompt` a refusal means the prompt was not accepted."""
         if self.status < 400:
             return
+        raise status_error(self.status, self.headers, await self.refusal(), sends_prompt=sends_prompt)
+
+    async def refusal(self) -> str:
+        """What a refusal says, as far as it comes soon: a broken one says nothing."""
         try:
-            async with asyncio.timeout(5):
-                body = (await self.read())[:2000].decode("utf-8", "replace")
+            async with asyncio.timeout(REFUSAL_S):
+                return (await self.read())[:MAX_REFUSAL_BYTES].decode("utf-8", "replace")
         except (TimeoutError, CutAnswer, BrowserFault):
-            body = ""
-        raise status_error(self.status, self.headers, body, sends_prompt=sends_prompt)
+            return ""
 
     def expect(self, *content_types: str) -> None:
         """Raise SiteChanged unless the media type is one of these (an HTML page in place of an answer, say)."""
