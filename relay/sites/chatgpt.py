@@ -28,7 +28,7 @@ from relay.sites.chatgpt_faults import ASKS_BACK, challenged, refusal
 from relay.sites.chatgpt_handover import Handover
 from relay.sites.chatgpt_messages import Done, Model, Models, Session, User, parsed
 from relay.sites.chatgpt_models import KNOWN, specs_of, to_pick
-from relay.sites.chatgpt_page import any_of, pick_model, pick_tool
+from relay.sites.chatgpt_page import any_of, challenge_shown, pick_model, pick_tool
 from relay.sites.chatgpt_reader import ChatGptReader
 from relay.sites.chatgpt_requests import (
     HIDDEN,
@@ -94,7 +94,7 @@ class ChatGpt(Site):
             await super().open(tab)
 
     async def probe(self, tab: Tab) -> Login:
-        """The session has a token, and the token is taken."""
+        """The session has a token, the token is taken, and no challenge stands before the page."""
         session = await tab.fetch("GET", SESSION)
         if (refused := _refused(session)) is not None:
             return refused
@@ -105,6 +105,8 @@ class ChatGpt(Site):
         if (refused := _refused(me)) is not None:
             return refused
         user = parsed(User, me)
+        if await challenge_shown(tab, self.on_screen(tab)):
+            return Login(LoginState.CHALLENGED, detail=ASKS_BACK)
         return Login(LoginState.LIVE, user.name or user.email or user.id)
 
     async def refresh(self, tab: Tab) -> None:
@@ -162,8 +164,7 @@ class ChatGpt(Site):
     async def _unobstructed(self, tab: Tab) -> None:
         screen = self.on_screen(tab)
         ahead, tab.fresh = tab.fresh, False
-        title = str(await tab.evaluate("function() { return document.title; }"))
-        if title.startswith("Just a moment") or await any_of(screen, "input", "wall", "challenge") == "challenge":
+        if await challenge_shown(tab, screen) or await any_of(screen, "input", "wall", "challenge") == "challenge":
             raise ChallengeNeeded("ChatGPT's page shows a challenge in place of the chat.", refused=True)
         if await screen.count("wall"):  # it would answer, as to a guest
             raise LoginNeeded("ChatGPT's page shows nobody logged in.", refused=True)
@@ -192,8 +193,7 @@ class ChatGpt(Site):
     async def accepted(self, answer: Answer) -> None:
         """A refusal by its code; HTML in the place of events is a changed site."""
         if answer.status >= 400:
-            text = (await answer.read())[:20_000].decode("utf-8", "replace")
-            raise refusal(answer.status, answer.headers, text, sends_prompt=True)
+            raise refusal(answer.status, answer.headers, await answer.refusal(), sends_prompt=True)
         answer.expect("text/event-stream")
 
     def reading_on(

@@ -113,7 +113,7 @@ class AnswerSoFar:
 
     def blocked(self) -> Iterator[Event]:
         """The site's own censor has stopped the answer."""
-        if not self.told:
+        if not self.told and not self._thoughts:
             raise ContentRefused("ChatGPT's moderation blocked the content.")
         yield Retracted("ChatGPT's moderation blocked the answer.")
 

@@ -5,12 +5,19 @@ from __future__ import annotations
 import asyncio
 
 from relay.browser.screen import MissingRole, Screen
+from relay.browser.tab import Tab
 
 PAGE_S = 15.0
 """How long the page may take until one can type in it."""
 MENU_S = 3.0
 """How long a menu may take until it shows an entry."""
 NESTED_S = 1.0
+
+
+async def challenge_shown(tab: Tab, screen: Screen) -> bool:
+    """Whether the page is Cloudflare's, or asks for a captcha."""
+    title = str(await tab.evaluate("function() { return document.title; }"))
+    return title.startswith("Just a moment") or bool(await screen.count("challenge"))
 
 
 async def any_of(screen: Screen, *roles: str) -> str:
