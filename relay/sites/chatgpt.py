@@ -26,7 +26,7 @@ from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, Reader,
 from relay.sites.chatgpt_calls import call, headers_of, picture
 from relay.sites.chatgpt_faults import ASKS_BACK, challenged, refusal
 from relay.sites.chatgpt_handover import Handover
-from relay.sites.chatgpt_messages import Done, Model, Models, Session, User, parsed
+from relay.sites.chatgpt_messages import Done, Model, Models, Session, User, file_read, parsed
 from relay.sites.chatgpt_models import KNOWN, specs_of, to_pick
 from relay.sites.chatgpt_page import any_of, challenge_shown, pick_model, pick_tool
 from relay.sites.chatgpt_reader import ChatGptReader
@@ -208,15 +208,16 @@ class ChatGpt(Site):
     # files and pictures (sections 7 and 10)
 
     async def uploaded(self, uploads: Traffic) -> None:
-        """The page asks where to put a file, puts it there, and says so; the site has read it by then."""
+        """The page asks where to put a file, puts it there, and says so, until the site has read it."""
         while True:
             exchange = await uploads.next()
             answer = await exchange.answer()
             if answer.status >= 400:
                 await self.accepted(answer)
-            if UPLOADED.search(urlsplit(exchange.url).path):
-                await answer.read()
-                return
+            if found := UPLOADED.search(urlsplit(exchange.url).path):
+                body = await answer.read()
+                if found[1] == "process_upload_stream" or file_read(body):
+                    return
 
     async def located(self, tab: Tab, media: Media) -> Media:
         """A picture is asked for, then fetched from where the site says."""

@@ -223,6 +223,14 @@ def parsed(model: type[S], response: Response) -> S:
         raise SiteChanged(f"{model.__name__} of ChatGPT", f"{_first(error)}: {response.text[:200]}") from None
 
 
+def file_read(body: bytes) -> bool:
+    """Whether the site has read a file, as it answers the page that uploaded it. Raises SiteChanged."""
+    try:
+        return Done.model_validate_json(body).status == "success"
+    except ValidationError as error:
+        raise SiteChanged("Done of ChatGPT", f"{_first(error)}: {body[:200]!r}", refused=True) from None
+
+
 def checked(model: type[S], value: object) -> S:
     """A part of a stream, validated. Raises SiteChanged."""
     try:
