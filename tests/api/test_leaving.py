@@ -34,15 +34,25 @@ def send(relay: Served, model: str, *, stream: bool, path: str = CHAT, **fields:
     return connection
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_while_waiting(relay: Served, stream: bool) -> None:
-    send(relay, "demo/silent", stream=stream).close()
+ROUTES: dict[str, dict[str, Any]] = {
+    CHAT: {},
+    "/v1/responses": {"input": "hi"},
+    "/v1/messages": {"max_tokens": 100},
+}
+"""What each route needs beside what all of them take."""
+ways = pytest.mark.parametrize(("path", "stream"), [(path, stream) for path in ROUTES for stream in (True, False)])
+
+
+@ways
+def test_while_waiting(relay: Served, path: str, stream: bool) -> None:
+    send(relay, "demo/silent", stream=stream, path=path, **ROUTES[path]).close()
     assert relay.pool.last.cancelled.wait(10)
     assert relay.pool.last.ended.wait(10)
 
 
-def test_in_the_middle_of_a_stream(relay: Served) -> None:
-    connection = send(relay, "demo/slow", stream=True)
+@pytest.mark.parametrize("path", ROUTES)
+def test_in_the_middle_of_a_stream(relay: Served, path: str) -> None:
+    connection = send(relay, "demo/slow", stream=True, path=path, **ROUTES[path])
     received = b""
     while b"begun" not in received:
         received += connection.recv(65536)
@@ -51,9 +61,18 @@ def test_in_the_middle_of_a_stream(relay: Served) -> None:
     assert relay.pool.last.cancelled.wait(10)
 
 
-def test_in_the_middle_of_a_whole_answer(relay: Served) -> None:
-    send(relay, "demo/slow", stream=False).close()
+@pytest.mark.parametrize("path", ROUTES)
+def test_in_the_middle_of_a_whole_answer(relay: Served, path: str) -> None:
+    send(relay, "demo/slow", stream=False, path=path, **ROUTES[path]).close()
     assert relay.pool.last.cancelled.wait(10)
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_several_models_at_once(relay: Served, stream: bool) -> None:
+    send(relay, "demo/silent+demo/slow", stream=stream).close()
+    for chat in relay.pool.chats[-2:]:
+        assert chat.cancelled.wait(10)
+        assert chat.ended.wait(10)
 
 
 def test_a_finished_chat_is_not_cancelled(relay: Served) -> None:

@@ -51,6 +51,7 @@ class World:
             "RELAY_COMMIT_AFTER_S": "60",
             "RELAY_CLOCKS__FIRST_BYTE_S": str(first_byte_s),
             "RELAY_CLOCKS__IDLE_S": str(idle_s),
+            "RELAY_KEEPER__IDLE_PAGE_S": "20",  # while other tests have their turn, idle pages eat their time
         }
         self._stack = ExitStack()
         self._servers: dict[str, RelayServer] = {}

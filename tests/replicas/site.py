@@ -13,6 +13,7 @@ from tests.replicas.recording import Moment
 from tests.replicas.scenario import Fault
 from tests.replicas.script import silence
 from tests.replicas.seen import Seen
+from tests.replicas.socket import Socket
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -23,6 +24,7 @@ TYPES = {
 WALL = "<!doctype html><html><head><title>Just a moment...</title></head><body><h1>Checking</h1></body></html>"
 
 Handler = Callable[[Exchange, re.Match[str]], Awaitable[None]]
+SocketHandler = Callable[[Socket, re.Match[str]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,15 @@ class Route:
     handler: Handler
 
 
+@dataclass(frozen=True, slots=True)
+class SocketRoute:
+    """The whole-path regular expression of a WebSocket, its operation, its handler."""
+
+    path: str
+    operation: str
+    handler: SocketHandler
+
+
 class Replica:
     """Base of all replicas. State lives in the instance, keyed by account, so that tests do not disturb each other."""
 
@@ -43,6 +54,7 @@ class Replica:
     options: ClassVar[frozenset[str]] = frozenset()
     """Names of ``Scenario.options`` that this site understands."""
     routes: Sequence[Route] = ()
+    sockets: Sequence[SocketRoute] = ()
 
     def account(self, exchange: Exchange) -> str:
         """Whose request this is, for choosing the scenario; never proof of a login. Empty: unknown.
@@ -50,6 +62,10 @@ class Replica:
         Sites override it to look in their tokens first. The cookie lets a test name any context, a guest's too.
         """
         return exchange.request.cookies.get("replica_account", "")
+
+    def socket_account(self, socket: Socket) -> str:
+        """The same of a WebSocket."""
+        return socket.request.cookies.get("replica_account", "")
 
     def state(self, account: str) -> object:
         """What the site keeps for ``account``, as JSON for tests."""
@@ -104,6 +120,30 @@ class Replica:
             await exchange.finish()
         except Torn:
             exchange.record.torn = Moment()  # returning without an end resets the stream
+
+    def find_socket(self, path: str) -> tuple[SocketRoute, re.Match[str]] | None:
+        """The route of a WebSocket."""
+        for route in self.sockets:
+            if match := re.fullmatch(route.path, path):
+                return route, match
+        return None
+
+    async def serve_socket(self, socket: Socket, route: SocketRoute, match: re.Match[str]) -> None:
+        """Serve one WebSocket until it ends; any fault of the scenario refuses the handshake."""
+        try:
+            if fault := socket.scenario.fault(route.operation):
+                raise Refused(fault.status, f"scenario: {fault.kind}")
+            await route.handler(socket, match)
+            code = 1000
+        except Refused as refusal:
+            socket.record.refused = refusal.why
+            code = 1008
+        except EndedEarly:
+            code = 1000
+        except Torn:
+            socket.record.torn = Moment()
+            code = 1011
+        await socket.close(code)
 
 
 async def send_file(exchange: Exchange, directory: Path, name: str) -> None:
