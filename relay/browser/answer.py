@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 
 from relay.errors import (
     BrowserFault,
@@ -89,12 +90,17 @@ class Answer:
         raise status_error(self.status, self.headers, await self.refusal(), sends_prompt=sends_prompt)
 
     async def refusal(self) -> str:
-        """What a refusal says, as far as it comes soon: a broken one says nothing."""
-        try:
+        """What a refusal says, as far as it comes soon: an answer that its page does not read may never end."""
+        said = bytearray()
+        size = self.headers.get("content-length", "")
+        enough = min(int(size) if size.isdecimal() else MAX_REFUSAL_BYTES, MAX_REFUSAL_BYTES)
+        with suppress(TimeoutError, CutAnswer, BrowserFault):
             async with asyncio.timeout(REFUSAL_S):
-                return (await self.read())[:MAX_REFUSAL_BYTES].decode("utf-8", "replace")
-        except (TimeoutError, CutAnswer, BrowserFault):
-            return ""
+                async for chunk in self:
+                    said += chunk
+                    if len(said) >= enough:
+                        break
+        return said[:MAX_REFUSAL_BYTES].decode("utf-8", "replace")
 
     def expect(self, *content_types: str) -> None:
         """Raise SiteChanged unless the media type is one of these (an HTML page in place of an answer, say)."""
