@@ -70,6 +70,7 @@ class ChatGpt(Site):
         fresh="/",
         conversation="/c/{id}",
         upload=("**/backend-api/files", "**/files/*/uploaded", "**/files/process_upload_stream"),
+        renews=True,
         retypes=True,
         switches=frozenset({"model", "thinking", "search", "agent"}),
     )  # fmt: skip
@@ -202,8 +203,9 @@ class ChatGpt(Site):
         """Where the answer goes on once it was handed over or broke off (section 5)."""
         assert isinstance(reader, ChatGptReader)
         known = turn.conversation
-        handover = Handover(tab, reader, known.id if known else "", known.parent if known else "")
-        return handover.events(traffic)
+        if known is None and not reader.answer.conversation:
+            return None  # nobody knows where to ask
+        return Handover(tab, reader, known.id if known else "", known.parent if known else "").events(traffic)
 
     # files and pictures (sections 7 and 10)
 

@@ -118,9 +118,7 @@ class Handover:
                 yield event
 
     async def _ask(self) -> AsyncGenerator[Event, None]:
-        """Ask the site how the answer stands, and for the answer where it is over."""
-        if not self._conversation:
-            raise CutAnswer("The site's answer broke off before it named its conversation. Send the request again.")
+        """Ask the site how the answer stands, and for the answer where it is over. Raises CutAnswer."""
         try:
             status = await stream_status(self._tab, self._conversation)
             kept = None if status == "IS_STREAMING" else await read_back(self._tab, self._conversation)
@@ -134,7 +132,7 @@ class Handover:
         for event in self._reader.read_back(kept, after=self._after, complete=status == "COMPLETE"):
             yield event
         if status == "FAILURE":
-            raise SiteError("ChatGPT gave the answer up (stream_status FAILURE).")
+            raise CutAnswer("ChatGPT gave the answer up in the middle. Send the request again.")
         if not self._reader.answer.awaits_picture:
             self._failed()
 
