@@ -12,23 +12,21 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from loguru import logger
-
 from relay.browser.answer import Answer
 from relay.browser.chromium import Context
 from relay.browser.tab import Response, Tab
 from relay.browser.traffic import Exchange, Traffic
 from relay.chat.events import Event, Media
 from relay.chat.request import Turn
-from relay.errors import BadRequest, ChallengeNeeded, ConversationNotFound, LoginNeeded, SiteError, SiteUnavailable
+from relay.errors import BadRequest, ChallengeNeeded, ConversationNotFound, LoginNeeded, SiteError
 from relay.settings import Clocks
 from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, Reader, ScreenRecipe, Site
 from relay.sites.chatgpt_calls import call, headers_of, picture
-from relay.sites.chatgpt_faults import ASKS_BACK, challenged, refusal
+from relay.sites.chatgpt_faults import ASKS_BACK, BANNED, challenged, fault_in, refusal
 from relay.sites.chatgpt_handover import Handover
 from relay.sites.chatgpt_messages import Done, Model, Models, Session, User, file_read, parsed
 from relay.sites.chatgpt_models import KNOWN, specs_of, to_pick
-from relay.sites.chatgpt_page import any_of, challenge_shown, pick_model, pick_tool
+from relay.sites.chatgpt_page import any_of, challenge_shown, pick_model, pick_tool, sending
 from relay.sites.chatgpt_reader import ChatGptReader
 from relay.sites.chatgpt_requests import (
     HIDDEN,
@@ -39,7 +37,6 @@ from relay.sites.chatgpt_requests import (
     login_state,
 )
 
-SEND = re.compile(r"/backend-(api|anon)/(f/)?conversation$")
 UPLOADED = re.compile(r"/files/([^/]+/uploaded|process_upload_stream)$")
 
 
@@ -64,7 +61,7 @@ class ChatGpt(Site):
         answer=(
             "**/backend-api/f/conversation", "**/backend-api/conversation", "**/backend-anon/f/conversation",
             "**/backend-anon/conversation", "**/backend-api/sentinel/chat-requirements**",
-            "**/backend-api/f/conversation/resume", "**/backend-api/conversation/*", "wss://ws.chatgpt.com/**",
+            "**/backend-api/f/conversation/*", "**/backend-api/conversation/*", "wss://ws.chatgpt.com/**",
         ),
         reader=ChatGptReader,
         fresh="/",
@@ -174,22 +171,8 @@ class ChatGpt(Site):
         tab.fresh = ahead
 
     async def answering(self, traffic: Traffic) -> Exchange:
-        """The request that sends the prompt; a refused signature before it is the end of it."""
-        while True:
-            exchange = await traffic.next()
-            path = urlsplit(exchange.url).path
-            if exchange.method == "POST" and (found := SEND.search(path)):
-                if found[1] == "anon":
-                    raise LoginNeeded("ChatGPT's page chats as a guest: its login is gone.")
-                return exchange
-            if "/sentinel/" in path:
-                try:
-                    answer = await exchange.answer()
-                except SiteUnavailable as error:
-                    logger.debug("the page could not ask to sign: {}", error)  # it may try again
-                else:
-                    if answer.status in (401, 403, 429):
-                        await self.accepted(answer)
+        """The request that sends the prompt, as soon as the page has its tokens for it."""
+        return await sending(traffic, self.accepted)
 
     async def accepted(self, answer: Answer) -> None:
         """A refusal by its code; HTML in the place of events is a changed site."""
@@ -238,6 +221,8 @@ def _refused(response: Response) -> Login | None:
     """What a refused call says of the login (section 2)."""
     if challenged(response.status, response.headers, response.text):
         return Login(LoginState.CHALLENGED, detail=ASKS_BACK)
+    if response.status in (401, 403) and fault_in(response.text).code == BANNED:
+        return Login(LoginState.BANNED, detail="the site has closed the account")
     if response.status in (401, 403):
         return Login(LoginState.DEAD, detail=f"the session is refused (HTTP {response.status})")
     return None

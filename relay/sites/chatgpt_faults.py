@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from relay.browser.answer import status_error
 from relay.errors import (
+    AccountBanned,
     ChallengeNeeded,
     ContextTooLong,
     RateLimited,
@@ -18,6 +19,8 @@ from relay.errors import (
 )
 
 CAPS = frozenset({"model_cap_exceeded", "work_usage_limit_exceeded"})
+BANNED = "account_deactivated"
+"""A guess: the sheet knows no mark of a closed account, and this code can hardly mean anything else."""
 ASKS_BACK = "ChatGPT asks whether it is a person, or finds the account's activity unusual"
 
 
@@ -46,12 +49,22 @@ def fault_of(said: object) -> Fault:
     return Fault(message=(said if isinstance(said, str) else json.dumps(said, ensure_ascii=False))[:300])
 
 
+def fault_in(text: str) -> Fault:
+    """The error in a body; none where it is no JSON."""
+    try:
+        return fault_of(json.loads(text))
+    except (ValueError, RecursionError):
+        return Fault()
+
+
 def fault_error(fault: Fault, *, refused: bool, retry_after_s: float | None = None) -> RelayError | None:
     """The error of a code or wording that the sheet knows."""
     said = f"{fault.message or fault.code}"
     clears_in_s = fault.clears_in_s if fault.clears_in_s is not None else retry_after_s
     if fault.code in CAPS:
         return RateLimited(f"ChatGPT limits this account: {said}", retry_after_s=clears_in_s, refused=refused)
+    if fault.code == BANNED:
+        return AccountBanned(f"ChatGPT has closed the account: {said}", refused=refused)
     if fault.code == "conversation_too_large" or "message_length" in fault.code:
         return ContextTooLong(f"The prompt or its conversation is too long for ChatGPT: {said}", refused=refused)
     if "unusual activity" in fault.message.lower():
@@ -73,20 +86,19 @@ def refusal(status: int, headers: Mapping[str, str], text: str, *, sends_prompt:
     With `sends_prompt` a 4xx means that the prompt was not taken, and 403 that the page's signature was refused: that
     is no logout, which is 401.
     """
-    if challenged(status, headers, text) or (status == 403 and sends_prompt):
-        return ChallengeNeeded(f"{ASKS_BACK} (HTTP 403).", refused=sends_prompt)
-    try:
-        fault = fault_of(json.loads(text))
-    except (ValueError, RecursionError):
-        fault = Fault()
+    fault = fault_in(text)
     known = status_error(status, headers, text, sends_prompt=sends_prompt)
-    if status == 422:
-        return SiteChanged("a request that ChatGPT takes", f"HTTP 422: {fault.message}", refused=sends_prompt)
     refused = sends_prompt and status < 500
     told = fault_error(fault, refused=refused, retry_after_s=known.retry_after_s)
-    if told is None and status == 429 and fault.clears_in_s is not None:
+    if told is not None:
+        return told
+    if challenged(status, headers, text) or (status == 403 and sends_prompt):
+        return ChallengeNeeded(f"{ASKS_BACK} (HTTP 403).", refused=refused)
+    if status == 422:
+        return SiteChanged("a request that ChatGPT takes", f"HTTP 422: {fault.message}", refused=refused)
+    if status == 429 and fault.clears_in_s is not None:
         known.retry_after_s = fault.clears_in_s
-    return told or known
+    return known
 
 
 def stream_error(said: object) -> RelayError:

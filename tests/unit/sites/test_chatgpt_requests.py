@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay.browser.chromium import Context, State
-from relay.browser.traffic import glob
+from relay.browser.traffic import Exchange, Traffic, glob
 from relay.chat.request import Turn
 from relay.errors import (
+    AccountBanned,
     BadRequest,
     ChallengeNeeded,
     ContextTooLong,
@@ -24,11 +25,12 @@ from relay.errors import (
     SiteUnavailable,
 )
 from relay.sites.base import SiteConfig
-from relay.sites.chatgpt import SEND, UPLOADED, ChatGpt
+from relay.sites.chatgpt import UPLOADED, ChatGpt
 from relay.sites.chatgpt_faults import challenged, refusal, stream_error
 from relay.sites.chatgpt_marks import Marks, Told, link
 from relay.sites.chatgpt_messages import Model
 from relay.sites.chatgpt_models import specs_of, thinks, to_pick
+from relay.sites.chatgpt_page import SEND, sending
 from relay.sites.chatgpt_requests import login_state, picture_address, picture_addresses
 
 TOKEN = "__Secure-next-auth.session-token"
@@ -166,7 +168,7 @@ def test_a_temporary_chat_is_not_continued() -> None:
         ("https://chatgpt.com/backend-api/conversation", True, True),
         ("https://chatgpt.com/backend-anon/f/conversation", True, True),
         ("https://chatgpt.com/backend-api/f/conversation/resume", True, False),
-        ("https://chatgpt.com/backend-api/f/conversation/prepare", False, False),
+        ("https://chatgpt.com/backend-api/f/conversation/prepare", True, False),
         ("https://chatgpt.com/backend-api/sentinel/chat-requirements/prepare", True, False),
         ("https://chatgpt.com/backend-api/sentinel/chat-requirements", True, False),
         ("https://chatgpt.com/backend-api/conversation/6e0c", True, False),
@@ -180,6 +182,37 @@ def test_what_is_watched(url: str, watched: bool, sends: bool) -> None:
     assert isinstance(screen.answer, tuple)
     assert any(glob(pattern).match(url) for pattern in screen.answer) is watched
     assert (SEND.search(url) is not None) is sends
+
+
+API = "https://chatgpt.com/backend-api"
+TOKEN_CALL = f"{API}/sentinel/chat-requirements/prepare"
+
+
+async def sent(*calls: tuple[str, int]) -> str:
+    """The address of the request that sends the prompt, after calls of the page that were answered with a status."""
+    traffic = Traffic(("**",))
+    for url, status in calls:
+        exchange = Exchange("POST", url, "", "Fetch")
+        exchange.began({"status": status, "url": url, "headers": {"content-length": "0"}})
+        exchange.finish(None)
+        traffic.add(exchange)
+    return (await sending(traffic, ChatGpt().accepted)).url
+
+
+async def test_which_request_sends_the_prompt() -> None:
+    send = f"{API}/f/conversation"
+    for before in ([], [(TOKEN_CALL, 200)], [(TOKEN_CALL, 401), (TOKEN_CALL, 200)], [(f"{send}/prepare", 403)]):
+        assert await sent((f"{API}/conversation/init", 200), *before, (send, 200)) == send
+    with pytest.raises(LoginNeeded, match="guest"):
+        await sent(("https://chatgpt.com/backend-anon/f/conversation", 200))
+
+
+@pytest.mark.parametrize(("status", "error"), [(401, LoginNeeded), (403, ChallengeNeeded), (429, RateLimited)])
+async def test_a_page_that_gives_up(monkeypatch: pytest.MonkeyPatch, status: int, error: type[RelayError]) -> None:
+    monkeypatch.setattr("relay.sites.chatgpt_page.GIVES_UP_S", 0.05)
+    with pytest.raises(error) as caught:
+        await sent((TOKEN_CALL, 200), (TOKEN_CALL, status))
+    assert caught.value.refused, "the prompt was never sent"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +253,8 @@ REFUSALS: list[tuple[int, dict[str, str], object, type[RelayError], bool]] = [
     (429, PLAIN, CAP, RateLimited, True),
     (429, PLAIN, {"detail": {"code": "work_usage_limit_exceeded"}}, RateLimited, True),
     (429, PLAIN, {"detail": "Too many requests"}, RateLimited, True),
-    (403, PLAIN, CAP, ChallengeNeeded, True),
+    (403, PLAIN, CAP, RateLimited, True),
+    (403, PLAIN, {"detail": {"code": "account_deactivated"}}, AccountBanned, True),
     (400, PLAIN, CAP, RateLimited, True),
     (413, PLAIN, {"detail": {"code": "conversation_too_large"}}, ContextTooLong, True),
     (400, PLAIN, {"detail": {"code": "message_length_exceeds_limit", "message": "too long"}}, ContextTooLong, True),
