@@ -33,7 +33,7 @@ async def client(replicas: Replicas) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_the_sample_of_the_sheet(client: httpx.AsyncClient) -> None:
-    answer = await client.post(**await User(client, "sample").call("why is the sky blue"))
+    answer = await client.post(**await User(client, "gpt-sample").call("why is the sky blue"))
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.content.startswith(b'event: delta_encoding\ndata: "v1"\n\n')
     assert answer.content.endswith(b"data: [DONE]\n\n")
@@ -63,7 +63,7 @@ async def test_the_sample_of_the_sheet(client: httpx.AsyncClient) -> None:
 
 async def test_snapshots_for_who_knows_no_deltas(client: httpx.AsyncClient) -> None:
     body = chat_body("hi") | {"supported_encodings": []}
-    call = await User(client, "snapshots").call(body=body)
+    call = await User(client, "gpt-snapshots").call(body=body)
     answer = await client.post(**call)
     assert b"event:" not in answer.content
     heard = hear(answer.content)
@@ -83,17 +83,17 @@ async def test_snapshots_for_who_knows_no_deltas(client: httpx.AsyncClient) -> N
 async def test_thoughts_only_for_those_who_ask_for_them(
     replicas: Replicas, client: httpx.AsyncClient, ask: dict[str, Any], thoughts: bool
 ) -> None:
-    heard = await User(client, "thinker").ask(body=chat_body("hi") | ask)
+    heard = await User(client, "gpt-thinker").ask(body=chat_body("hi") | ask)
     assert bool(heard.reasoning) == thoughts
     assert heard.final["metadata"]["model_slug"] != "auto"
-    turn = (await replicas.seen("chatgpt", "thinker")).conversations[-1].turns[0]
+    turn = (await replicas.seen("chatgpt", "gpt-thinker")).conversations[-1].turns[0]
     assert (turn.model, turn.thinking) == (ask["model"], thoughts)
 
 
 async def test_a_megabyte_cut_anywhere_is_whole(replicas: Replicas, client: httpx.AsyncClient) -> None:
     answer = Answer(chars=1_000_000, count=400, reasoning_chars=10_000, seed=4)
-    await replicas.play("chatgpt", "long", Scenario(answer=answer, cuts=11))
-    heard = await User(client, "long").ask("hi")
+    await replicas.play("chatgpt", "gpt-long", Scenario(answer=answer, cuts=11))
+    heard = await User(client, "gpt-long").ask("hi")
     assert (heard.text, heard.reasoning) == (answer.text(), answer.reasoning())
 
 
@@ -105,8 +105,8 @@ async def test_search_and_citations(replicas: Replicas, client: httpx.AsyncClien
         Piece(kind="cite", page=2),
         Piece(text=" scatter."),
     ]
-    await replicas.play("chatgpt", "searcher", Scenario(answer=Answer(pieces=pieces)))
-    heard = await User(client, "searcher").ask(body=chat_body("hi") | {"system_hints": ["search"]})
+    await replicas.play("chatgpt", "gpt-searcher", Scenario(answer=Answer(pieces=pieces)))
+    heard = await User(client, "gpt-searcher").ask(body=chat_body("hi") | {"system_hints": ["search"]})
     [reference] = heard.final["metadata"]["content_references"]
     assert reference["matched_text"] == "\ue200cite\ue202turn0search1\ue201"
     assert heard.text == f"Waves{reference['matched_text']} scatter."
@@ -116,12 +116,12 @@ async def test_search_and_citations(replicas: Replicas, client: httpx.AsyncClien
         ("a.example", "A"),
         ("b.example", "B"),
     ]
-    assert (await replicas.seen("chatgpt", "searcher")).conversations[0].turns[0].search
+    assert (await replicas.seen("chatgpt", "gpt-searcher")).conversations[0].turns[0].search
 
 
 @pytest.mark.parametrize("later", [False, True])
 async def test_pictures(replicas: Replicas, client: httpx.AsyncClient, later: bool) -> None:
-    name = f"painter-{later}"
+    name = f"gpt-painter-{later}"
     answer = Answer(pieces=[Piece(kind="media", data=base64.b64encode(PICTURE).decode())])
     options: dict[str, bool | int | float | str] = {"async_images": True} if later else {}
     await replicas.play("chatgpt", name, Scenario(answer=answer, options=options, busy_polls=2))
@@ -152,8 +152,8 @@ async def test_pictures(replicas: Replicas, client: httpx.AsyncClient, later: bo
 @pytest.mark.parametrize("kind", ["error", "failed", "refusal"])
 async def test_failures_inside_http_200(replicas: Replicas, client: httpx.AsyncClient, kind: str) -> None:
     fault = Fault.model_validate({"kind": kind, "after": 3, "message": "overloaded"})
-    await replicas.play("chatgpt", kind, Scenario(faults=[fault]))
-    user = User(client, kind)
+    await replicas.play("chatgpt", f"gpt-{kind}", Scenario(faults=[fault]))
+    user = User(client, f"gpt-{kind}")
     heard = await user.ask("hi")
     assert "message_stream_complete" not in heard.types
     assert heard.final["status"] == "in_progress"
@@ -174,8 +174,8 @@ async def test_failures_inside_http_200(replicas: Replicas, client: httpx.AsyncC
 async def test_stop_ends_an_answer_and_only_one_is_written_at_a_time(
     replicas: Replicas, client: httpx.AsyncClient
 ) -> None:
-    await replicas.play("chatgpt", "stopper", Scenario(faults=[Fault(kind="stall", after=4, times=1)], cuts=2))
-    user, seen = User(client, "stopper"), b""
+    await replicas.play("chatgpt", "gpt-stopper", Scenario(faults=[Fault(kind="stall", after=4, times=1)], cuts=2))
+    user, seen = User(client, "gpt-stopper"), b""
     async with client.stream("POST", **await user.call("hi")) as answer:
         async for data in answer.aiter_raw():
             seen += data
@@ -190,7 +190,7 @@ async def test_stop_ends_an_answer_and_only_one_is_written_at_a_time(
         stop = {"conversation_id": heard.conversation, "exclude_async_types": []}
         assert await user.post("/stop_conversation", stop) == {"status": "ok"}
     assert (await user.ask("next", **place)).done
-    turns = (await replicas.seen("chatgpt", "stopper")).conversations[0].turns
+    turns = (await replicas.seen("chatgpt", "gpt-stopper")).conversations[0].turns
     assert [turn.stopped for turn in turns] == [True, False]
 
 
@@ -207,20 +207,20 @@ async def leave(client: httpx.AsyncClient, call: dict[str, Any], at: bytes) -> H
 
 async def test_who_leaves_may_come_back(replicas: Replicas, client: httpx.AsyncClient) -> None:
     pieces = [Piece(text="Because"), Piece(text=" short", after_ms=200), Piece(text=" waves.")]
-    await replicas.play("chatgpt", "leaver", Scenario(answer=Answer(pieces=pieces), options={"silence_s": 0.2}))
-    user = User(client, "leaver")
+    await replicas.play("chatgpt", "gpt-leaver", Scenario(answer=Answer(pieces=pieces), options={"silence_s": 0.2}))
+    user = User(client, "gpt-leaver")
     heard = await leave(client, await user.call("hi"), b"hidden")
-    await replicas.records(account="leaver", operation="chat", state="aborted", count=1)
-    assert (await replicas.seen("chatgpt", "leaver")).conversations[0].turns[0].stopped
+    await replicas.records(account="gpt-leaver", operation="chat", state="aborted", count=1)
+    assert (await replicas.seen("chatgpt", "gpt-leaver")).conversations[0].turns[0].stopped
     rest = await user.resume(heard, heard.count)
     assert hear(rest.content, heard).text == "Because short waves."
-    assert not (await replicas.seen("chatgpt", "leaver")).conversations[0].turns[0].stopped
+    assert not (await replicas.seen("chatgpt", "gpt-leaver")).conversations[0].turns[0].stopped
 
 
 @pytest.mark.parametrize("kind", ["cut", "end"])
 @pytest.mark.parametrize("after", ["lost", "resumable", "persisted", "tokenless"])
 async def test_what_a_break_leaves(replicas: Replicas, client: httpx.AsyncClient, kind: str, after: str) -> None:
-    name = f"broken-{kind}-{after}"
+    name = f"gpt-broken-{kind}-{after}"
     fault = Fault.model_validate({"kind": kind, "after": 4, "times": 1})
     await replicas.play("chatgpt", name, Scenario(faults=[fault], options={"after_break": after}))
     user, seen = User(client, name), b""
@@ -252,7 +252,7 @@ async def test_what_a_break_leaves(replicas: Replicas, client: httpx.AsyncClient
 
 @pytest.mark.parametrize("way", ["resume", "ws", "poll"])
 async def test_the_answer_goes_on_elsewhere(replicas: Replicas, client: httpx.AsyncClient, way: str) -> None:
-    name = f"handed-{way}"
+    name = f"gpt-handed-{way}"
     await replicas.play("chatgpt", name, Scenario(options={"handoff": way, "silence_s": 0.1}))
     user = User(client, name)
     heard = await user.ask("hi")
@@ -281,8 +281,8 @@ async def test_the_answer_goes_on_elsewhere(replicas: Replicas, client: httpx.As
 
 async def test_a_resume_call_can_break_too(replicas: Replicas, client: httpx.AsyncClient) -> None:
     faults = [Fault(kind="end", on="resume", after=5, times=1), Fault(kind="status", on="resume", status=409, times=1)]
-    await replicas.play("chatgpt", "resumer", Scenario(faults=faults, options={"handoff": "resume"}))
-    user = User(client, "resumer")
+    await replicas.play("chatgpt", "gpt-resumer", Scenario(faults=faults, options={"handoff": "resume"}))
+    user = User(client, "gpt-resumer")
     given = await user.ask("hi")
     part = hear((await user.resume(given)).content)
     assert (part.count, part.done) == (5, False)
@@ -292,9 +292,11 @@ async def test_a_resume_call_can_break_too(replicas: Replicas, client: httpx.Asy
 
 
 async def test_heartbeats_during_a_stall(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    await replicas.play("chatgpt", "beating", Scenario(faults=[Fault(kind="stall", after=1, heartbeat_ms=5)], cuts=3))
+    await replicas.play(
+        "chatgpt", "gpt-beating", Scenario(faults=[Fault(kind="stall", after=1, heartbeat_ms=5)], cuts=3)
+    )
     heard = Heard()
-    async with client.stream("POST", **await User(client, "beating").call("hi")) as answer:
+    async with client.stream("POST", **await User(client, "gpt-beating").call("hi")) as answer:
         seen = b""
         async for data in answer.aiter_raw():
             seen += data
@@ -305,6 +307,6 @@ async def test_heartbeats_during_a_stall(replicas: Replicas, client: httpx.Async
 
 
 async def test_answers_do_not_wait_for_each_other(client: httpx.AsyncClient) -> None:
-    user = User(client, "parallel")
+    user = User(client, "gpt-parallel")
     heards = await asyncio.gather(*(user.ask(f"prompt {index}") for index in range(8)))
     assert len({heard.conversation for heard in heards}) == 8

@@ -41,10 +41,10 @@ async def client(replicas: Replicas) -> AsyncIterator[httpx.AsyncClient]:
     [
         ("authorization", None, 401),
         ("authorization", "Bearer a.b.c", 401),
-        ("authorization", f"Bearer {session_token('strict')}", 401),
-        ("authorization", f"Bearer {access_token('strict', ttl_s=-1)}", 401),
-        ("authorization", f"Bearer {access_token('strict')}x", 401),
-        ("authorization", f"Bearer {access_token('stranger')}", 403),
+        ("authorization", f"Bearer {session_token('gpt-strict')}", 401),
+        ("authorization", f"Bearer {access_token('gpt-strict', ttl_s=-1)}", 401),
+        ("authorization", f"Bearer {access_token('gpt-strict')}x", 401),
+        ("authorization", f"Bearer {access_token('gpt-stranger')}", 403),
         ("content-type", "text/plain", 422),
         ("accept", "*/*", 400),
         ("oai-device-id", "me", 400),
@@ -60,14 +60,14 @@ async def client(replicas: Replicas) -> AsyncIterator[httpx.AsyncClient]:
         ("openai-sentinel-turnstile-token", None, 403),
         ("openai-sentinel-so-token", None, 403),
         ("x-conduit-token", None, 403),
-        ("x-conduit-token", access_token("strict"), 403),
+        ("x-conduit-token", access_token("gpt-strict"), 403),
         ("cookie", f"oai-did={uuid.uuid4()}", 400),
     ],
 )
 async def test_each_wrong_header_is_refused(
     client: httpx.AsyncClient, header: str, value: str | None, status: int
 ) -> None:
-    call = await User(client, "strict").call("hi")
+    call = await User(client, "gpt-strict").call("hi")
     call["headers"].pop(header, None)
     call["headers"] |= {} if value is None else {header: value}
     answer = await client.post(**call)
@@ -126,15 +126,15 @@ IMAGE_PART = {
     ],
 )
 async def test_each_wrong_field_is_refused(client: httpx.AsyncClient, path: str, value: object) -> None:
-    call = await User(client, "strict").call("hi")
+    call = await User(client, "gpt-strict").call("hi")
     answer = await client.post(**call | {"json": patched(path, value)})
     assert answer.status_code == 422, answer.text
     assert isinstance(answer.json()["detail"], list)
 
 
 async def test_a_conversation_grows_only_at_its_answers(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    user, thief = User(client, "turns"), User(client, "thief")
-    await replicas.play("chatgpt", "turns", Scenario(answer=Answer(echo=True, recall=True)))
+    user, thief = User(client, "gpt-turns"), User(client, "gpt-thief")
+    await replicas.play("chatgpt", "gpt-turns", Scenario(answer=Answer(echo=True, recall=True)))
     first = await user.ask("one")
     place = {"conversation": first.conversation, "parent": first.final["id"]}
     question = first.one("input_message")["input_message"]["id"]
@@ -151,7 +151,7 @@ async def test_a_conversation_grows_only_at_its_answers(replicas: Replicas, clie
     told = await user.get(f"/conversation/{first.conversation}")
     assert told["mapping"][first.final["id"]]["message"]["content"]["parts"] == ["one"]
     assert len(told["mapping"][first.final["id"]]["children"]) == 2
-    [seen] = (await replicas.seen("chatgpt", "turns")).conversations
+    [seen] = (await replicas.seen("chatgpt", "gpt-turns")).conversations
     answers = [heard.final["id"] for heard in (first, second, edited)]
     assert [turn.prompt for turn in seen.turns] == ["one", "two", "zwei", "1"]
     assert [turn.parent for turn in seen.turns] == ["", answers[0], answers[0], ""]
@@ -159,14 +159,14 @@ async def test_a_conversation_grows_only_at_its_answers(replicas: Replicas, clie
 
 
 async def test_the_older_root_is_a_random_uuid(client: httpx.AsyncClient) -> None:
-    user = User(client, "older")
+    user = User(client, "gpt-older")
     assert (await user.ask("hi", parent=str(uuid.uuid4()))).done
     answer = await client.post(**await user.call("hi", parent="somewhere"))
     assert answer.status_code == 422
 
 
 async def test_regenerate_and_continue(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    user = User(client, "again")
+    user = User(client, "gpt-again")
     first = await user.ask("one")
     question = first.one("input_message")["input_message"]
     place = {"conversation": first.conversation, "parent": "client-created-root"}
@@ -180,7 +180,7 @@ async def test_regenerate_and_continue(replicas: Replicas, client: httpx.AsyncCl
     assert (await user.ask(body=named | {"messages": []})).done
     more = chat_body("", conversation=first.conversation, parent=other.final["id"]) | {"action": "continue"}
     assert (await user.ask(body=more | {"messages": []})).text
-    turns = (await replicas.seen("chatgpt", "again")).conversations[0].turns
+    turns = (await replicas.seen("chatgpt", "gpt-again")).conversations[0].turns
     assert [(turn.prompt, turn.again) for turn in turns] == [
         ("one", False),
         ("one", True),
@@ -192,7 +192,7 @@ async def test_regenerate_and_continue(replicas: Replicas, client: httpx.AsyncCl
 
 
 async def test_sentinel_tokens_have_one_purpose(client: httpx.AsyncClient) -> None:
-    headers = bearer(access_token("sentinel"))
+    headers = bearer(access_token("gpt-sentinel"))
     at = f"{API}/sentinel/chat-requirements"
     for p in ("", "gAAAAAC", "gAAAAACW10=", "gAAAAAB" + "W10="):
         assert (await client.post(f"{at}/prepare", headers=headers, json={"p": p})).status_code == 403
@@ -204,12 +204,12 @@ async def test_sentinel_tokens_have_one_purpose(client: httpx.AsyncClient) -> No
     assert prepared["proofofwork"]["required"]
     assert prepared["turnstile"]["required"]
     right = {"prepare_token": prepared["prepare_token"], "proofofwork": proof, "turnstile": "A" * 24}
-    stranger = bearer(access_token("stranger"))
+    stranger = bearer(access_token("gpt-stranger"))
     assert (await client.post(f"{at}/finalize", headers=stranger, json=right)).status_code == 403
     assert (await client.post(f"{at}/finalize", headers=headers, json=right)).status_code == 403, "it works once"
     body = chat_body("hi")
     draft = (await conduit(client, headers, body))["x-conduit-token"]
-    call = chat_headers("sentinel", access_token("sentinel")) | signed
+    call = chat_headers("gpt-sentinel", access_token("gpt-sentinel")) | signed
     elsewhere = chat_body("hi", conversation=str(uuid.uuid4()), parent=str(uuid.uuid4()))
     assert (await client.post(CHAT, headers=call | {"x-conduit-token": draft}, json=elsewhere)).status_code == 403
     for _ in range(2):
@@ -224,19 +224,19 @@ async def test_sentinel_tokens_have_one_purpose(client: httpx.AsyncClient) -> No
 
 
 async def test_the_shield_keeps_out_who_is_not_the_page(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    await replicas.play("chatgpt", "shielded", Scenario(shield=True))
-    assert (await client.post(**await User(client, "shielded").call("hi"))).status_code == 403
+    await replicas.play("chatgpt", "gpt-shielded", Scenario(shield=True))
+    assert (await client.post(**await User(client, "gpt-shielded").call("hi"))).status_code == 403
 
 
 async def test_the_older_path_needs_no_conduit(client: httpx.AsyncClient) -> None:
     path = "/backend-api/conversation"
-    headers = chat_headers("old-path", access_token("old-path"), path)
+    headers = chat_headers("gpt-old-path", access_token("gpt-old-path"), path)
     signed = await sentinel(client, headers)
     assert hear((await client.post(path, headers=headers | signed, json=chat_body("hi"))).content).done
 
 
 async def test_files_go_in_in_three_steps(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    user, text = User(client, "filer"), "笔记".encode()
+    user, text = User(client, "gpt-filer"), "笔记".encode()
     file, picture = (
         await user.upload("notes.txt", text),
         await user.upload("p.png", PICTURE, "multimodal", width=3, height=2),
@@ -247,11 +247,11 @@ async def test_files_go_in_in_three_steps(replicas: Replicas, client: httpx.Asyn
     body["messages"][0]["content"] = {"content_type": "multimodal_text", "parts": [part, "read both"]}
     body["messages"][0]["metadata"]["attachments"] = attachments
     assert (await user.ask(body=body)).done
-    seen = await replicas.seen("chatgpt", "filer")
+    seen = await replicas.seen("chatgpt", "gpt-filer")
     assert seen.conversations[0].turns[0].files == [hashlib.sha256(data).hexdigest() for data in (text, PICTURE)]
     assert [one.name for one in seen.files] == ["notes.txt", "p.png"]
     body["messages"][0] |= {"id": str(uuid.uuid4())}
-    assert (await client.post(**await User(client, "filer-2").call(body=body))).status_code == 422, "not their file"
+    assert (await client.post(**await User(client, "gpt-filer-2").call(body=body))).status_code == 422, "not their file"
     attachments[0]["size"] = 1
     assert (await client.post(**await user.call(body=body))).status_code == 422
     announced = await user.post("/files", {"file_name": "a", "file_size": 3, "use_case": "my_files"})
@@ -288,8 +288,8 @@ async def test_statuses_have_the_site_s_body(
     replicas: Replicas, client: httpx.AsyncClient, fault: Fault, body: dict[str, Any]
 ) -> None:
     fault.times = 1
-    await replicas.play("chatgpt", "limited", Scenario(faults=[fault]))
-    user = User(client, "limited")
+    await replicas.play("chatgpt", "gpt-limited", Scenario(faults=[fault]))
+    user = User(client, "gpt-limited")
     answer = await client.post(**await user.call("hi"))
     detail = {name: value for name, value in answer.json()["detail"].items() if name != "message"}
     assert (answer.status_code, {"detail": detail}) == (fault.status, body)
@@ -305,40 +305,44 @@ async def test_logins_of_all_kinds(replicas: Replicas, client: httpx.AsyncClient
         answer = await client.get(f"{API}/me", headers=bearer(access))
         return answer.status_code, answer.json()
 
-    live = await session("live")
-    assert live["user"]["name"] == "live"
-    assert (await me(live["accessToken"]))[1]["email"] == "live@example.org"
-    await replicas.play("chatgpt", "brief", Scenario(access_ttl_s=-1))
-    assert await me((await session("brief"))["accessToken"]) == (401, {"detail": (await me("x"))[1]["detail"]})
-    assert await session("live", "") == {}
-    assert await session("live", session_token("live", ttl_s=-1)) == {}
-    assert await session("live", access_token("live")) == {}
+    live = await session("gpt-live")
+    assert live["user"]["name"] == "gpt-live"
+    assert (await me(live["accessToken"]))[1]["email"] == "gpt-live@example.org"
+    await replicas.play("chatgpt", "gpt-brief", Scenario(access_ttl_s=-1))
+    assert await me((await session("gpt-brief"))["accessToken"]) == (401, {"detail": (await me("x"))[1]["detail"]})
+    assert await session("gpt-live", "") == {}
+    assert await session("gpt-live", session_token("gpt-live", ttl_s=-1)) == {}
+    assert await session("gpt-live", access_token("gpt-live")) == {}
     for login, status in (("dead", 401), ("guest", 401), ("banned", 403)):
-        await replicas.play("chatgpt", login, Scenario.model_validate({"login": login}))
-        told = await session(login)
+        name = f"gpt-{login}"
+        await replicas.play("chatgpt", name, Scenario.model_validate({"login": login}))
+        told = await session(name)
         assert ("accessToken" in told) == (login == "banned")
         assert (told == {}) == (login == "guest")
-        assert (await me(access_token(login)))[0] == status
-    parts = storage_state("parts", long=True)["cookies"]
+        assert (await me(access_token(name)))[0] == status
+    parts = storage_state("gpt-parts", long=True)["cookies"]
     cookie = "; ".join(f"{one['name']}={one['value']}" for one in parts)
     assert f"{COOKIE}.1=" in cookie
     told = (await client.get("/api/auth/session", headers={"cookie": cookie})).json()
-    assert told["user"]["name"] == "parts"
+    assert told["user"]["name"] == "gpt-parts"
 
 
 async def test_a_small_chat_without_an_account(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    guest = User(client, "nobody", anonymous=True)
-    client.headers["oai-device-id"] = device_id("nobody")
+    guest = User(client, "gpt-nobody", anonymous=True)
+    client.headers["oai-device-id"] = device_id("gpt-nobody")
     assert (await guest.ask(body=chat_body("hi", model="auto"))).text == "Because short waves scatter more."
     assert (await client.post(**await guest.call("hi", model="gpt-5-3"))).status_code == 422
+    owner = await User(client, device_id("gpt-nobody")).ask("mine")
+    place = {"conversation": owner.conversation, "parent": owner.final["id"], "model": "auto"}
+    assert (await client.post(**await guest.call("mine?", **place))).status_code == 404
     assert (await client.get("/backend-anon/me")).status_code == 404
     assert (await client.get("/backend-anon/models")).json()["models"][0]["slug"] == "auto"
-    seen = await replicas.seen("chatgpt", device_id("nobody"))
-    assert [turn.prompt for turn in seen.conversations[0].turns] == ["hi"]
+    seen = await replicas.seen("chatgpt", device_id("gpt-nobody"))
+    assert [turn.prompt for one in seen.conversations for turn in one.turns] == ["hi", "mine"]
 
 
 async def test_reading_back_renaming_hiding(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    user = User(client, "keeper")
+    user = User(client, "gpt-keeper")
     heard = await user.ask("why is the sky blue")
     path = f"/conversation/{heard.conversation}"
     assert (await user.get(f"{path}/stream_status"))["status"] == "COMPLETE"
@@ -351,16 +355,16 @@ async def test_reading_back_renaming_hiding(replicas: Replicas, client: httpx.As
     audio = f"/synthesize?conversation_id={heard.conversation}&message_id={heard.final['id']}&voice=maple&format=aac"
     spoken = await client.get(API + audio, headers=bearer(user.access))
     assert (spoken.status_code, spoken.headers["content-type"]) == (200, "audio/aac")
-    await User(client, "thief").get(path, 404)
+    await User(client, "gpt-thief").get(path, 404)
     hidden = await client.patch(API + path, headers=bearer(user.access), json={"is_visible": False})
     assert hidden.json() == {"success": True}
     await user.get(path, 404)
     assert (await user.get("/conversations"))["items"] == []
-    assert [one.deleted for one in (await replicas.seen("chatgpt", "keeper")).conversations] == [True]
+    assert [one.deleted for one in (await replicas.seen("chatgpt", "gpt-keeper")).conversations] == [True]
 
 
 async def test_temporary_chats_and_custom_gpts(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    user = User(client, "passing")
+    user = User(client, "gpt-passing")
     heard = await user.ask(body=chat_body("hi") | {"history_and_training_disabled": True})
     assert "title_generation" not in heard.types
     assert (await user.get("/conversations"))["items"] == []
@@ -369,33 +373,33 @@ async def test_temporary_chats_and_custom_gpts(replicas: Replicas, client: httpx
     assert (await user.ask(body=chat_body("on", **place) | {"history_and_training_disabled": True})).done
     gizmo = {"kind": "gizmo_interaction", "gizmo_id": "g-abc123"}
     assert (await user.ask(body=chat_body("hi") | {"conversation_mode": gizmo})).done
-    passing, custom = (await replicas.seen("chatgpt", "passing")).conversations
+    passing, custom = (await replicas.seen("chatgpt", "gpt-passing")).conversations
     assert (passing.temporary, len(passing.turns)) == (True, 2)
     assert (custom.temporary, custom.turns[0].agent) == (False, "g-abc123")
 
 
 async def test_models_are_the_endpoint_s(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    user = User(client, "catalogue")
+    user = User(client, "gpt-catalogue")
     models = await user.get("/models?history_and_training_disabled=false")
     assert {"auto", "gpt-5-3", "gpt-5-6-thinking"} <= {one["slug"] for one in models["models"]}
-    await replicas.play("chatgpt", "catalogue", Scenario(options={"models": "auto,gpt-9-thinking"}))
+    await replicas.play("chatgpt", "gpt-catalogue", Scenario(options={"models": "auto,gpt-9-thinking"}))
     assert [one["slug"] for one in (await user.get("/models"))["models"]] == ["auto", "gpt-9-thinking"]
     assert (await user.ask("hi", model="gpt-9-thinking")).reasoning
     assert (await client.post(**await user.call("hi", model="gpt-5-3"))).status_code == 422
 
 
 async def test_a_prompt_can_be_too_long(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    await replicas.play("chatgpt", "verbose", Scenario(options={"max_chars": 10}))
-    user = User(client, "verbose")
+    await replicas.play("chatgpt", "gpt-verbose", Scenario(options={"max_chars": 10}))
+    user = User(client, "gpt-verbose")
     assert (await user.ask("x" * 10)).done
     answer = await client.post(**await user.call("x" * 11))
     assert (answer.status_code, answer.json()["detail"]["code"]) == (413, "message_length_exceeds_limit")
 
 
 async def test_the_challenge_stands_before_everything(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    call = await User(client, "challenged").call("hi")
-    await replicas.play("chatgpt", "challenged", Scenario(challenge=True))
-    cookie = {"cookie": "replica_account=challenged"}
+    call = await User(client, "gpt-challenged").call("hi")
+    await replicas.play("chatgpt", "gpt-challenged", Scenario(challenge=True))
+    cookie = {"cookie": "replica_account=gpt-challenged"}
     for answer in (await client.get("/", headers=cookie), await client.post(**call)):
         assert answer.status_code == 403
         assert "<title>Just a moment...</title>" in answer.text
@@ -409,4 +413,4 @@ async def test_old_names_redirect(replicas: Replicas) -> None:
 
 async def test_unknown_options_are_refused(replicas: Replicas) -> None:
     with pytest.raises(httpx.HTTPStatusError):
-        await replicas.play("chatgpt", "typo", Scenario(options={"hand_off": "ws"}))
+        await replicas.play("chatgpt", "gpt-typo", Scenario(options={"hand_off": "ws"}))

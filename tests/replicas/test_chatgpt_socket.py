@@ -82,7 +82,7 @@ def told(messages: list[dict[str, Any]]) -> bytes:
 
 
 async def test_an_answer_is_followed_from_any_offset(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    given, topic, url = await handed(replicas, client, "listener", Scenario())
+    given, topic, url = await handed(replicas, client, "gpt-listener", Scenario())
     assert url.startswith("wss://ws.chatgpt.com/")
     async with opened(replicas, url) as socket:
         await socket.send(commands(topic))
@@ -100,13 +100,13 @@ async def test_an_answer_is_followed_from_any_offset(replicas: Replicas, client:
         again = await listen(socket)
     assert told(messages).endswith(told(again))
     assert told(again).count(b"\n\n") == told(messages).count(b"\n\n") - 4
-    [record, _] = await replicas.records(account="listener", operation="socket", count=2)
+    [record, _] = await replicas.records(account="gpt-listener", operation="socket", count=2)
     assert (record.status, record.body[0][1]["command"]["topic_id"]) == (101, topic)
 
 
 async def test_heartbeats_then_the_site_breaks_off(replicas: Replicas, client: httpx.AsyncClient) -> None:
     stall = Fault(kind="stall", after=2, heartbeat_ms=5, times=1)
-    _, topic, url = await handed(replicas, client, "patient", Scenario(faults=[stall]))
+    _, topic, url = await handed(replicas, client, "gpt-patient", Scenario(faults=[stall]))
     async with opened(replicas, url) as socket:
         await socket.send(commands(topic))
         beats = 0
@@ -115,23 +115,23 @@ async def test_heartbeats_then_the_site_breaks_off(replicas: Replicas, client: h
             if beats == 4:
                 break
     cut = Fault(kind="cut", after=4, times=1)
-    _, topic, url = await handed(replicas, client, "cut-off", Scenario(faults=[cut], options={"silence_s": 0.2}))
+    _, topic, url = await handed(replicas, client, "gpt-cut-off", Scenario(faults=[cut], options={"silence_s": 0.2}))
     async with opened(replicas, url) as socket:
         await socket.send(commands(topic))
         with pytest.raises(ConnectionClosedError):
             await listen(socket)
-    [record] = await replicas.records(account="cut-off", operation="socket", count=1)
+    [record] = await replicas.records(account="gpt-cut-off", operation="socket", count=1)
     assert record.state == "torn"
 
 
 async def test_what_the_socket_refuses(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    _, topic, url = await handed(replicas, client, "owner", Scenario())
+    _, topic, url = await handed(replicas, client, "gpt-owner", Scenario())
     address = url.partition("?")[0]
-    for wrong in (address, f"{address}?verify={access_token('owner')}", "wss://ws.chatgpt.com/elsewhere"):
+    for wrong in (address, f"{address}?verify={access_token('gpt-owner')}", "wss://ws.chatgpt.com/elsewhere"):
         with pytest.raises(InvalidStatus):
             async with opened(replicas, wrong):
                 pass
-    stranger = (await User(client, "stranger").get("/celsius/ws/user"))["websocket_url"]
+    stranger = (await User(client, "gpt-stranger").get("/celsius/ws/user"))["websocket_url"]
     for at, said in (
         (url, "hello"),
         (url, "[]"),

@@ -17,7 +17,7 @@ CHAT = "/backend-api/f/conversation"
 ARRAY = base64.b64encode(json.dumps([3000, "Wed Nov 25 2026", 4294705152, 7, "Mozilla/5.0", *range(13)]).encode())
 
 PICTURE = base64.b64decode(
-    "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACCAIAAAASFvFNAAAAEElEQVR4nGP4z8AARAwQCgAf7gP9i18U1AAAAABJRU5ErkJggg=="
+    "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACCAIAAAASFvFNAAAAEElEQVR4nGM4IWcDQQxwFgBHVAbNLIY3fgAAAABJRU5ErkJggg=="
 )
 """A PNG of 3 by 2 pixels."""
 

@@ -54,6 +54,7 @@ class Conversation:
     id: str
     user: str
     temporary: bool = False
+    anonymous: bool = False
     title: str = "New chat"
     created: float = field(default_factory=time.time)
     visible: bool = True
@@ -153,9 +154,9 @@ class Store:
         self.conversations: dict[str, Conversation] = {}
         self.files: dict[str, StoredFile] = {}
 
-    def new_conversation(self, user: str, *, temporary: bool) -> Conversation:
+    def new_conversation(self, user: str, *, temporary: bool, anonymous: bool) -> Conversation:
         """An empty one."""
-        made = Conversation(str(uuid.uuid4()), user, temporary)
+        made = Conversation(str(uuid.uuid4()), user, temporary, anonymous)
         self.conversations[made.id] = made
         return made
 

@@ -41,6 +41,7 @@ class Generation:
         self.log: list[bytes | Break] = []
         self.outcome: Outcome | Literal[""] = ""
         self.task: asyncio.Task[None] | None = None
+        self._readers = 0
         self._changed = asyncio.Condition()
 
     def __repr__(self) -> str:
@@ -63,10 +64,11 @@ class Generation:
     async def follow(self, offset: int = 0) -> AsyncGenerator[bytes]:
         """The events after the first ``offset`` ones (pings and ``[DONE]`` do not count), until the answer ends.
 
-        Raises the error of a Break that happens meanwhile. Whoever leaves before the end has broken the answer off,
-        unless somebody comes back for it.
+        Raises the error of a Break that happens meanwhile. When the last reader leaves before the end, it has broken
+        the answer off, unless somebody comes back for it.
         """
         self.back()
+        self._readers += 1
         known, at = len(self.log), self._place(offset)
         try:
             while True:
@@ -84,9 +86,11 @@ class Generation:
                         while at >= len(self.log) and not self.outcome:
                             await self._changed.wait()
         except (GeneratorExit, asyncio.CancelledError):
-            if not self.outcome:
+            if not self.outcome and self._readers == 1:
                 self.turn.stopped = True
             raise
+        finally:
+            self._readers -= 1
 
     def back(self) -> None:
         """Somebody asks for the answer (again)."""

@@ -182,7 +182,7 @@ class ChatGPT(Replica):
         offered = ["auto"] if anonymous else catalog.slugs(exchange.scenario.options.get("models"))
         if request.model not in offered:
             raise Refused(422, f"model {request.model!r} is not one of {offered}", problem("model", "unknown model"))
-        talk = self._accept(exchange, request, user)
+        talk = self._accept(exchange, request, user, anonymous=anonymous)
         answering = Answering(exchange, self.store, talk)
         answering.begin()
         if answering.handoff == "none":
@@ -216,7 +216,7 @@ class ChatGPT(Replica):
         if any(message.id == claims.about["draft"] for message in request.messages):
             raise Refused(403, "the draft's id is not the final message's id", refusals.UNUSUAL)
 
-    def _accept(self, exchange: Exchange, request: ChatRequest, user: str) -> Talk:
+    def _accept(self, exchange: Exchange, request: ChatRequest, user: str, *, anonymous: bool) -> Talk:
         """The prompt in its place. Raises Refused when it has none."""
         files = attached(self.store, user, request)
         prompt = request.messages[0].content.text if request.messages else ""
@@ -224,7 +224,7 @@ class ChatGPT(Replica):
         if limit and len(prompt) > limit:
             why = f"{len(prompt)} characters, at most {limit}"
             raise Refused(413, why, error("message_length_exceeds_limit", "The message you submitted was too long."))
-        conversation = self._conversation(request, user)
+        conversation = self._conversation(request, user, anonymous=anonymous)
         first = conversation.current == ROOT
         if request.action == "next":
             parent, question = self._append(conversation, request), request.messages[0].id
@@ -246,15 +246,15 @@ class ChatGPT(Replica):
         token = tokens.mint("resume", user, FOUR_HOURS_S, about=about)
         return Talk(conversation, question, request, turn, first, token)
 
-    def _conversation(self, request: ChatRequest, user: str) -> Conversation:
+    def _conversation(self, request: ChatRequest, user: str, *, anonymous: bool) -> Conversation:
         """The one that goes on, or a new one. Raises Refused (404, 409, 422)."""
         temporary = request.history_and_training_disabled
         if not request.conversation_id:
             if request.parent_message_id != ROOT and not is_uuid(request.parent_message_id):
                 raise Refused(422, "a new chat's parent", problem("parent_message_id", "unknown message"))
-            return self.store.new_conversation(user, temporary=temporary)
+            return self.store.new_conversation(user, temporary=temporary, anonymous=anonymous)
         found = self.store.conversation(user, request.conversation_id)
-        if found is None or found.temporary != temporary:
+        if found is None or (found.temporary, found.anonymous) != (temporary, anonymous):
             raise Refused(404, f"no conversation {request.conversation_id}", refusals.NO_CONVERSATION)
         if found.running:
             raise Refused(409, "an answer is still being written", refusals.BUSY)

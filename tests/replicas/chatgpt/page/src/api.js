@@ -36,10 +36,15 @@ export class Api {
   }
 
   async refresh() {
+    const { user: before } = this;
     const answer = await fetch("/api/auth/session");
     const { user, accessToken } = answer.ok ? await answer.json() : {};
     this.token = accessToken ?? "";
     this.user = accessToken ? user : null;
+    if (before && !this.user) {
+      this.onLogout();
+      throw new Refusal(401, { detail: "Your session has expired. Please log in again." });
+    }
     const payload = this.token.split(".")[1]?.replaceAll("-", "+").replaceAll("_", "/");
     this.expires = payload ? JSON.parse(atob(payload)).exp * 1000 : 0;
   }
@@ -57,8 +62,7 @@ export class Api {
     let answer = await once();
     if (answer.status === 401 && this.token) {
       await this.refresh();
-      if (!this.token) this.onLogout();
-      else answer = await once();
+      answer = await once();
     }
     if (!answer.ok) throw new Refusal(answer.status, await answer.json().catch(() => null));
     return answer;

@@ -19,7 +19,11 @@ class Page {
     this.turns = new Turns(this.css, api);
     this.tools = new Tools(this.css, () => this.inputs[1].click());
     this.draw();
-    api.onLogout = () => this.account();
+    api.onLogout = () => {
+      this.gone = true;
+      this.account();
+      this.update();
+    };
   }
 
   draw() {
@@ -128,7 +132,7 @@ class Page {
 
   update() {
     const { css, running } = this;
-    const able = this.picker && !this.uploading && (this.box.text || this.files.length);
+    const able = this.picker && !this.gone && !this.uploading && (this.box.text || this.files.length);
     const wanted = running ? "stop" : able ? "send" : "";
     if (this.button?.dataset.kind === wanted) return;
     this.button?.remove();

@@ -117,6 +117,7 @@ export class Following {
     } catch (error) {
       if (!this.passes(error)) throw error;
     }
+    if (!this.conversation) throw new Error("Network error");
     if (this.handoff) yield* this.elsewhere(this.handoff.options);
     else if (!this.over) yield* this.resume();
   }
