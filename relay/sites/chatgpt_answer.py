@@ -44,8 +44,6 @@ class AnswerSoFar:
         self.conversation = ""
         self.newest = ""
         """The id of the answer's newest message."""
-        self.awaits_picture = False
-        """Whether the site has begun a picture and not shown it yet."""
         self.handed_over = False
         """Whether the site has said that the answer goes on elsewhere, and nothing of that has come yet."""
         self.reason: FinishReason | None = None
@@ -56,6 +54,9 @@ class AnswerSoFar:
         self._thoughts: dict[str, Told] = {}
         self._numbers: dict[str, int] = {}
         self._media: set[str] = set()
+        self._owed: set[str] = set()
+        self._paid: set[str] = set()
+        """Tasks that make pictures: those under way, and those whose picture was shown."""
 
     def __repr__(self) -> str:
         return f"<AnswerSoFar {self.conversation or '-'} {self.newest or '-'} ended={self.reason}>"
@@ -78,12 +79,27 @@ class AnswerSoFar:
         if message.role not in ("assistant", "tool") or message.metadata.is_visually_hidden_from_conversation:
             return
         yield from self._sources(page for group in message.metadata.search_result_groups for page in group.entries)
-        self.awaits_picture |= bool(message.metadata.image_gen_task_id)
+        self.expect([message])
         yield from self._pictures(message.content.pictures)
         if message.content.content_type == "thoughts":
             yield from self._thought(message)
         elif message.is_answer:
             yield from self._answer(message)
+
+    @property
+    def awaits_picture(self) -> bool:
+        """Whether the site has begun a picture and not shown it yet."""
+        return bool(self._owed)
+
+    def expect(self, messages: Iterable[Message]) -> None:
+        """Note the pictures that the site says it is making, and those that are made."""
+        for message in messages:
+            task = message.metadata.image_gen_task_id
+            if message.content.pictures:
+                self._paid.add(task)
+                self._owed = self._owed - {task} if task else set()
+            elif task and task not in self._paid:
+                self._owed.add(task)
 
     def append(self, message: str, piece: str) -> Iterator[Event]:
         """The next piece of the text of a message that was told as it stood before."""
@@ -169,7 +185,7 @@ class AnswerSoFar:
         for pointer in pointers:
             if pointer not in self._media:
                 self._media.add(pointer)
-                self.awaits_picture = self.handed_over = False
+                self.handed_over = False
                 yield Media("image", picture_address(pointer, self.conversation), private=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from relay.chat.events import Event, Progress
+from relay.chat.events import Event, Finished, Progress
 from relay.errors import SiteChanged
 from relay.sites.base import Reader
 from relay.sites.chatgpt_answer import AnswerSoFar
@@ -66,9 +66,17 @@ class ChatGptReader(Reader[SseEvent]):
         messages = newest_turn(conversation)
         if not messages or (after and after in (message.id for message in messages)):
             return
+        self.answer.expect(messages)  # a picture may stand before or after the text that ends the turn
+        ended: Event | None = None
         for message in messages:
-            yield from self.answer.message(message)
-        if complete and messages[-1].status == "finished_successfully":
+            for event in self.answer.message(message):
+                if isinstance(event, Finished):
+                    ended = event
+                else:
+                    yield event
+        if ended is not None:
+            yield ended
+        elif complete and messages[-1].status == "finished_successfully":
             yield from self.answer.finish()
 
     def _read(self, frame: SseEvent) -> Iterator[Event]:

@@ -308,10 +308,10 @@ async def test_characters_of_marks_that_are_none() -> None:
 # pictures
 
 
-def picture(pointer: str | None, **more: Any) -> dict[str, Any]:
+def picture(pointer: str | None, id: str = "p", **more: Any) -> dict[str, Any]:
     parts = [] if pointer is None else [{"content_type": "image_asset_pointer", "asset_pointer": pointer, "width": 1}]
     content = {"content_type": "multimodal_text", "parts": parts}
-    return message("p", content, author={"role": "tool", "name": "t2uay3k"}, channel=None, **more)
+    return message(id, content, author={"role": "tool", "name": "t2uay3k"}, channel=None, **more)
 
 
 @pytest.mark.parametrize("pointer", ["sediment://file_1", "file-service://file_1", "sediment://file_1#p_0"])
@@ -395,6 +395,20 @@ async def test_a_whole_answer_is_one_that_says_so() -> None:
     assert events == [Text("One two three.")]
     older = {**WHOLE, "end_turn": None}
     assert list(ChatGptReader().read_back(kept(older), after="a-0", complete=True))[-1] == Finished()
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (1, 2, 0)])
+@pytest.mark.parametrize("task", ["task-1", None])
+def test_a_picture_is_waited_for_wherever_it_stands(order: tuple[int, ...], task: str | None) -> None:
+    """The message that says that it is made may stay beside the one that shows it."""
+    reader, made = ChatGptReader(), {"status": "finished_successfully"}
+    pending = picture(None, id="p-0", metadata={"image_gen_task_id": "task-1"}, **made)
+    shown = picture("sediment://file_1", metadata={"image_gen_task_id": task}, **made)
+    found = list(reader.read_back(kept(WHOLE, pending), after="a-0", complete=True))
+    assert found == [Text("One two three.")]
+    messages = (WHOLE, pending, shown)
+    found = list(reader.read_back(kept(*(messages[at] for at in order)), after="a-0", complete=True))
+    assert [type(event) for event in found] == [Media, Finished]
 
 
 def test_a_tree_that_runs_in_circles() -> None:
