@@ -16,6 +16,7 @@ from relay.chat.events import (
     Media,
     Reasoning,
     Retracted,
+    Search,
     Source,
     Sources,
     Started,
@@ -54,6 +55,7 @@ class AnswerSoFar:
         self._thoughts: dict[str, Told] = {}
         self._numbers: dict[str, int] = {}
         self._media: set[str] = set()
+        self._searches: set[tuple[str, str]] = set()
         self._owed: set[str] = set()
         self._paid: set[str] = set()
         """Tasks that make pictures: those under way, and those whose picture was shown."""
@@ -78,6 +80,10 @@ class AnswerSoFar:
             raise stream_error(message.content.text)
         if message.role not in ("assistant", "tool") or message.metadata.is_visually_hidden_from_conversation:
             return
+        for query in message.searches:
+            if (message.id, query) not in self._searches:
+                self._searches.add((message.id, query))
+                yield Search(query)
         yield from self._sources(page for group in message.metadata.search_result_groups for page in group.entries)
         self.expect([message])
         yield from self._pictures(message.content.pictures)

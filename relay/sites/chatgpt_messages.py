@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AliasPath, BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
@@ -19,6 +20,10 @@ def _text(value: object) -> str:
 
 Words = Annotated[str, PlainValidator(_text)]
 """A string that may hold half a character: pydantic's own refuses it."""
+
+
+QUERY = re.compile(r"""(?:\bsearch\(|"q":)\s*(["'])((?:(?!\1|\\).)+)\1""")
+"""A query in a call of the web tool. The sheet does not tell its form: what is another is not shown."""
 
 
 class Sent(BaseModel):
@@ -116,6 +121,14 @@ class Message(Sent):
         """Whether its text is for the user. (Builds without channels told by recipient alone.)"""
         spoken = self.role == "assistant" and self.content.content_type in ("text", "multimodal_text")
         return spoken and self.recipient == "all" and self.channel in ("final", "")
+
+    @property
+    def searches(self) -> list[str]:
+        """What a whole call of the web tool looks for, as far as its form can be told: it is progress, and no more."""
+        if self.role != "assistant" or not self.recipient.startswith("web") or self.status != "finished_successfully":
+            return []
+        call = self.content.text if isinstance(self.content.text, str) else self.content.words
+        return [found[1] for found in QUERY.findall(call)]
 
 
 class Snapshot(Sent):

@@ -15,6 +15,7 @@ from relay.chat.events import (
     Finished,
     Media,
     Reasoning,
+    Search,
     Source,
     Sources,
     Started,
@@ -272,6 +273,24 @@ async def test_sources_and_links_where_the_marks_stand() -> None:
         Source("https://a.example/2", "", "", 2),
         Source("https://b.example/(3)", "Three", "", 3),
     ]
+
+
+@pytest.mark.parametrize(
+    ("call", "queries"),
+    [
+        ("search('why is the sky blue')", ["why is the sky blue"]),
+        ("search(\"sky 'blue'\")", ["sky 'blue'"]),
+        ('{"search_query":[{"q":"sky"},{"q": "blue","recency":3}]}', ["sky", "blue"]),
+        ("open(3)", []),
+        ("", []),
+    ],
+)
+async def test_what_is_searched_for_is_progress(call: str, queries: list[str]) -> None:
+    done = {"recipient": "web", "channel": "commentary", "status": "finished_successfully"}
+    calls = [add(message("w", {"content_type": "code", "text": call}, **done), 0)] * 2
+    events = await read([OPEN, *calls, add(message("a-1"), 1), text("Four."), ENDED])
+    assert [event.query for event in events if isinstance(event, Search)] == queries
+    assert said(events) == "Four."
 
 
 async def test_what_is_before_a_mark_does_not_wait() -> None:
