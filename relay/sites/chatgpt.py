@@ -24,8 +24,8 @@ from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, Reader,
 from relay.sites.chatgpt_calls import call, headers_of, picture
 from relay.sites.chatgpt_faults import ASKS_BACK, BANNED, challenged, fault_in, refusal
 from relay.sites.chatgpt_handover import Handover
-from relay.sites.chatgpt_messages import Done, Model, Models, Session, User, file_read, parsed
-from relay.sites.chatgpt_models import KNOWN, specs_of, to_pick
+from relay.sites.chatgpt_messages import Done, Session, User, file_read, parsed
+from relay.sites.chatgpt_models import KNOWN, Model, Models, specs_of, to_pick
 from relay.sites.chatgpt_page import any_of, challenge_shown, pick_model, pick_tool, sending
 from relay.sites.chatgpt_reader import ChatGptReader
 from relay.sites.chatgpt_requests import (

@@ -197,19 +197,6 @@ class Session(Sent):
     access_token: str = Field("", alias="accessToken")
 
 
-class Model(Sent):
-    """One of the models offered."""
-
-    slug: str
-    title: str = ""
-
-
-class Models(Sent):
-    """`GET /backend-api/models`."""
-
-    models: list[Model]
-
-
 class Done(Sent):
     """The answer to a change, or the end of an upload."""
 

@@ -9,7 +9,20 @@ from dataclasses import replace
 from relay.chat.request import Turn
 from relay.errors import BadRequest
 from relay.sites.base import ModelSpec
-from relay.sites.chatgpt_messages import Model
+from relay.sites.chatgpt_messages import Sent
+
+
+class Model(Sent):
+    """One of the models offered."""
+
+    slug: str
+    title: str = ""
+
+
+class Models(Sent):
+    """`GET /backend-api/models`."""
+
+    models: list[Model]
 
 
 def thinks(slug: str) -> bool:

@@ -69,6 +69,13 @@ HANDED_OVER = data(
 )  # fmt: skip
 
 
+def picture(pointer: str | None, id: str = "p", **more: Any) -> dict[str, Any]:
+    """A tool's message that shows a picture, or says that one is made."""
+    parts = [] if pointer is None else [{"content_type": "image_asset_pointer", "asset_pointer": pointer, "width": 1}]
+    content = {"content_type": "multimodal_text", "parts": parts}
+    return message(id, content, author={"role": "tool", "name": "t2uay3k"}, channel=None, **more)
+
+
 async def read(chunks: Iterable[bytes], reader: ChatGptReader | None = None) -> list[Event]:
     """The events of a stream, without those that only show that it lives."""
     answer = Answer(200, {"content-type": "text/event-stream"}, "https://chatgpt.com/")

@@ -28,8 +28,7 @@ from relay.sites.base import SiteConfig
 from relay.sites.chatgpt import UPLOADED, ChatGpt
 from relay.sites.chatgpt_faults import challenged, refusal, stream_error
 from relay.sites.chatgpt_marks import Marks, Told, link
-from relay.sites.chatgpt_messages import Model
-from relay.sites.chatgpt_models import specs_of, thinks, to_pick
+from relay.sites.chatgpt_models import Model, specs_of, thinks, to_pick
 from relay.sites.chatgpt_page import SEND, sending
 from relay.sites.chatgpt_requests import login_state, picture_address, picture_addresses
 
