@@ -50,5 +50,6 @@ class Socket:
     async def close(self, code: int = 1000) -> None:
         """End it; before the handshake the client sees HTTP 403."""
         self.record.finished = Moment()
+        self.record.status = self.record.status or 403
         with contextlib.suppress(RuntimeError, WebSocketDisconnect):  # it may go away in the same moment
             await self.request.close(code)

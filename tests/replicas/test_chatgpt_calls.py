@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,7 +13,7 @@ from tests.replicas import Answer, Fault, Replicas, Scenario
 from tests.replicas.chatgpt import access_token, session_token, storage_state
 from tests.replicas.chatgpt.calls import (
     CHAT,
-    PICTURE,
+    IMAGE_PART,
     bearer,
     chat_body,
     chat_headers,
@@ -87,15 +86,6 @@ def patched(path: str, value: object) -> dict[str, Any]:
     else:
         place[last] = value
     return body
-
-
-IMAGE_PART = {
-    "content_type": "image_asset_pointer",
-    "asset_pointer": "file-service://file-none",
-    "width": 1,
-    "height": 1,
-    "size_bytes": 1,
-}
 
 
 @pytest.mark.parametrize(
@@ -233,42 +223,6 @@ async def test_the_older_path_needs_no_conduit(client: httpx.AsyncClient) -> Non
     headers = chat_headers("gpt-old-path", access_token("gpt-old-path"), path)
     signed = await sentinel(client, headers)
     assert hear((await client.post(path, headers=headers | signed, json=chat_body("hi"))).content).done
-
-
-async def test_files_go_in_in_three_steps(replicas: Replicas, client: httpx.AsyncClient) -> None:
-    user, text = User(client, "gpt-filer"), "笔记".encode()
-    file, picture = (
-        await user.upload("notes.txt", text),
-        await user.upload("p.png", PICTURE, "multimodal", width=3, height=2),
-    )
-    attachments = [{"id": file, "name": "notes.txt", "mimeType": "text/plain", "size": len(text)}]
-    body = chat_body("read both")
-    part = IMAGE_PART | {"asset_pointer": f"file-service://{picture}", "size_bytes": len(PICTURE)}
-    body["messages"][0]["content"] = {"content_type": "multimodal_text", "parts": [part, "read both"]}
-    body["messages"][0]["metadata"]["attachments"] = attachments
-    assert (await user.ask(body=body)).done
-    seen = await replicas.seen("chatgpt", "gpt-filer")
-    assert seen.conversations[0].turns[0].files == [hashlib.sha256(data).hexdigest() for data in (text, PICTURE)]
-    assert [one.name for one in seen.files] == ["notes.txt", "p.png"]
-    body["messages"][0] |= {"id": str(uuid.uuid4())}
-    assert (await client.post(**await User(client, "gpt-filer-2").call(body=body))).status_code == 422, "not their file"
-    attachments[0]["size"] = 1
-    assert (await client.post(**await user.call(body=body))).status_code == 422
-    announced = await user.post("/files", {"file_name": "a", "file_size": 3, "use_case": "my_files"})
-    await user.post("/files", {"file_name": "a", "file_size": 3, "use_case": "multimodal"}, 422)
-    await user.post(f"/files/{announced['file_id']}/uploaded", {}, 400)
-    path = announced["upload_url"].removeprefix("https://files.oaiusercontent.com")
-    right = {"host": "files.oaiusercontent.com", "x-ms-blob-type": "BlockBlob", "x-ms-version": "2020-04-08"}
-    for content, headers, status in (
-        (b"abc", {**right, "x-ms-blob-type": ""}, 400),
-        (b"abc", {**right, "x-ms-version": "2019"}, 400),
-        (b"abcd", right, 400),
-        (b"abc", right, 201),
-    ):
-        assert (await client.put(path, content=content, headers=headers)).status_code == status
-    assert (await client.put(path[:-1], content=b"abc", headers=right)).status_code == 403
-    preflight = await client.options(path, headers=right)
-    assert "x-ms-blob-type" in preflight.headers["access-control-allow-headers"]
 
 
 @pytest.mark.parametrize(

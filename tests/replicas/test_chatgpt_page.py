@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Page, expect
 
 from tests.replicas import Answer, Fault, Piece, Record, Replicas, Scenario
 from tests.replicas import Page as Found
 from tests.replicas.chatgpt import HOME, storage_state
 from tests.replicas.chatgpt.calls import PICTURE
+from tests.replicas.test_kimi_page import PASTE, browsing, long_prompt
 
 BOX = '#prompt-textarea[contenteditable="true"]'
 SEND = 'button[data-testid="send-button"]'
@@ -26,25 +25,7 @@ COPY = 'button[data-testid="copy-turn-action-button"]'
 PROFILE = '[data-testid="accounts-profile-button"]'
 PICKER = "button:has([data-animated-slider-trigger])"
 
-PASTE = """([selector, text]) => {
-  const box = document.querySelector(selector), data = new DataTransfer();
-  data.setData("text/plain", text);
-  box.focus();
-  box.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
-}"""
-
 Open = Callable[..., Awaitable[Page]]
-
-
-@asynccontextmanager
-async def browsing(replicas: Replicas) -> AsyncIterator[Browser]:
-    """A Chromium that sees the replicas as the sites."""
-    async with async_playwright() as driver:
-        browser = await driver.chromium.launch(
-            executable_path=shutil.which("chromium-headless-shell"), chromium_sandbox=False, args=replicas.chromium_args
-        )
-        yield browser
-        await browser.close()
 
 
 @pytest.fixture
@@ -79,12 +60,6 @@ async def answered(replicas: Replicas, user: str, count: int = 1) -> Record:
 def prompt_of(record: Record) -> str:
     """The text that the site received."""
     return str(record.body["messages"][0]["content"]["parts"][-1])
-
-
-def long_prompt(chars: int) -> str:
-    """Lines of mixed scripts with blank ones among them, exactly ``chars`` characters."""
-    lines = ("" if index % 7 == 0 else f"line {index} — 第 {index} 行 🌌 with  two spaces" for index in range(chars))
-    return "\n".join(lines)[:chars]
 
 
 @pytest.mark.parametrize("chars", [20_000, 200_000])
@@ -205,9 +180,12 @@ async def test_a_refused_token_is_refreshed_once(replicas: Replicas, open_page: 
     await expect(page.locator(SEND)).to_have_count(0)
 
 
-@pytest.mark.parametrize("way", ["resume", "ws", "poll"])
+@pytest.mark.parametrize("way", ["resume", "ws", "poll", "ws-refused"])
 async def test_the_page_follows_where_the_answer_goes(replicas: Replicas, open_page: Open, way: str) -> None:
-    scenario = Scenario(options={"handoff": way, "silence_s": 0.3, "auto_thinks": True}, cuts=3)
+    handoff, _, refused = way.partition("-")
+    faults = [Fault(kind="status", on="socket", status=503)] if refused else []
+    options: dict[str, bool | int | float | str] = {"handoff": handoff, "silence_s": 0.3, "auto_thinks": True}
+    scenario = Scenario(options=options, faults=faults, cuts=3)
     await replicas.play("chatgpt", f"gpt-page-follower-{way}", scenario)
     page = await open_page(f"gpt-page-follower-{way}")
     for turn in (1, 2):
@@ -216,7 +194,7 @@ async def test_the_page_follows_where_the_answer_goes(replicas: Replicas, open_p
         await expect(page.locator(ANSWER).last).to_have_text("Because short waves scatter more.")
     [seen] = (await replicas.seen("chatgpt", f"gpt-page-follower-{way}")).conversations
     assert [(turn.parent, turn.stopped) for turn in seen.turns] == [("", False), (seen.turns[0].answer, False)]
-    operation = {"resume": "resume", "ws": "socket", "poll": "stream_status"}[way]
+    operation = {"resume": "resume", "ws": "socket"}.get(way, "stream_status")
     assert len(await replicas.records(account=f"gpt-page-follower-{way}", operation=operation)) >= 2
 
 
@@ -238,18 +216,20 @@ async def test_the_page_mends_a_break_if_it_can(replicas: Replicas, open_page: O
 
 
 async def test_the_page_comes_back_after_a_long_silence(replicas: Replicas, open_page: Open) -> None:
-    await replicas.play("chatgpt", "gpt-page-silent", Scenario(options={"silence_s": 3}))
+    await replicas.play("chatgpt", "gpt-page-silent", Scenario(faults=[Fault(kind="stall", after=4)]))
     page = await open_page("gpt-page-silent")
     await expect(page.locator(PICKER)).to_be_visible()
     await page.clock.install()
     await ask(page, "hi")
-    await page.wait_for_url("**/c/*")
+    await expect(page.locator(ANSWER)).to_have_text("Because short waves")
     await page.clock.fast_forward(61_000)
-    await expect(page.locator(ANSWER)).to_have_text("Because short waves scatter more.")
-    assert (await replicas.records(account="gpt-page-silent", operation="chat"))[0].state == "aborted"
-    [resumed] = await replicas.records(account="gpt-page-silent", operation="resume", state="finished", count=1)
+    [resumed] = await replicas.records(account="gpt-page-silent", operation="resume", count=1)
     assert resumed.body["offset"] > 0
+    await replicas.records(account="gpt-page-silent", operation="chat", state="aborted", count=1)
     assert not (await replicas.seen("chatgpt", "gpt-page-silent")).conversations[0].turns[0].stopped
+    await page.locator(STOP).click()
+    await expect(page.locator(STOP)).to_have_count(0)
+    await expect(page.locator(ANSWER)).to_have_text("Because short waves")
 
 
 async def test_a_reload_goes_on_with_the_answer(replicas: Replicas, open_page: Open) -> None:
@@ -346,6 +326,8 @@ async def test_edit_and_regenerate(replicas: Replicas, open_page: Open) -> None:
     await replicas.play("chatgpt", "gpt-page-editor", Scenario(answer=Answer(echo=True)))
     page = await open_page("gpt-page-editor")
     await ask(page, "one")
+    await expect(page.locator(COPY)).to_be_visible()
+    await page.reload()
     await page.get_by_role("button", name="Try again").click()
     await answered(replicas, "gpt-page-editor", 2)
     await expect(page.locator(COPY)).to_have_count(1)

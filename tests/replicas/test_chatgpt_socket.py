@@ -115,7 +115,7 @@ async def test_heartbeats_then_the_site_breaks_off(replicas: Replicas, client: h
             if beats == 4:
                 break
     cut = Fault(kind="cut", after=4, times=1)
-    _, topic, url = await handed(replicas, client, "gpt-cut-off", Scenario(faults=[cut], options={"silence_s": 0.2}))
+    _, topic, url = await handed(replicas, client, "gpt-cut-off", Scenario(faults=[cut]))
     async with opened(replicas, url) as socket:
         await socket.send(commands(topic))
         with pytest.raises(ConnectionClosedError):
@@ -149,3 +149,9 @@ async def test_what_the_socket_refuses(replicas: Replicas, client: httpx.AsyncCl
     async with opened(replicas, url) as socket:
         await socket.send(commands("conversations"))
         assert json.loads(await socket.recv())["reply"] == {"type": "connect"}
+    await replicas.play("chatgpt", "gpt-owner", Scenario(faults=[Fault(kind="status", on="socket", status=503)]))
+    with pytest.raises(InvalidStatus):
+        async with opened(replicas, url):
+            pass
+    *_, record = await replicas.records(account="gpt-owner", operation="socket")
+    assert (record.status, record.refused) == (403, "scenario: status")

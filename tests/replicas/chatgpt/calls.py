@@ -20,6 +20,14 @@ PICTURE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAMAAAACCAIAAAASFvFNAAAAEElEQVR4nGM4IWcDQQxwFgBHVAbNLIY3fgAAAABJRU5ErkJggg=="
 )
 """A PNG of 3 by 2 pixels."""
+IMAGE_PART = {
+    "content_type": "image_asset_pointer",
+    "asset_pointer": "file-service://file-none",
+    "width": 3,
+    "height": 2,
+    "size_bytes": len(PICTURE),
+}
+"""The same in a prompt, but for its address."""
 
 
 def bearer(access: str) -> dict[str, str]:

@@ -64,8 +64,8 @@ class Generation:
     async def follow(self, offset: int = 0) -> AsyncGenerator[bytes]:
         """The events after the first ``offset`` ones (pings and ``[DONE]`` do not count), until the answer ends.
 
-        Raises the error of a Break that happens meanwhile. When the last reader leaves before the end, it has broken
-        the answer off, unless somebody comes back for it.
+        Raises the error of a Break that happens meanwhile, or with which the answer ended. When the last reader leaves
+        before the end, it has broken the answer off, unless somebody comes back for it.
         """
         self.back()
         self._readers += 1
@@ -77,7 +77,7 @@ class Generation:
                     if isinstance(item, bytes):
                         if not (item is PING and at <= known):
                             yield item
-                    elif at > known:
+                    elif at > known or (self.outcome and at == len(self.log)):
                         raise item.error
                 elif self.outcome:
                     return

@@ -2,12 +2,12 @@ import { Api } from "./api.js";
 import { Box } from "./editor.js";
 import { element, names } from "./names.js";
 import { Picker, Tools } from "./picker.js";
+import { asked, draft, userMessage, windowFacts } from "./request.js";
 import { Following } from "./stream.js";
 import { Turns } from "./turns.js";
 
 const ROOT = "client-created-root";
 const ANONYMOUS = [{ slug: "auto", title: "ChatGPT" }];
-const loaded = performance.now();
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 class Page {
@@ -42,7 +42,11 @@ class Page {
     this.notices = element("div");
     const temporary = () => location.assign("/?temporary-chat=true");
     const fresh = element("a", { ...css.newChat, href: "/" }, "New chat");
-    const header = element("header", css.header, element("button", { ...css.temporary, onclick: temporary }, "Temporary"));
+    const header = element(
+      "header",
+      css.header,
+      element("button", { ...css.temporary, onclick: temporary }, "Temporary"),
+    );
     this.root.replaceChildren(
       element("aside", {}, fresh, this.person),
       element("main", {}, header, this.turns.node, this.notices, form),
@@ -138,7 +142,9 @@ class Page {
     this.button?.remove();
     this.button = null;
     if (!wanted) return;
-    const marks = running ? { ...css.stop, type: "button", onclick: () => this.stop() } : { ...css.send, type: "submit" };
+    const marks = running
+      ? { ...css.stop, type: "button", onclick: () => this.stop() }
+      : { ...css.send, type: "submit" };
     this.button = element("button", { ...marks, "data-kind": wanted }, running ? "■" : "↑");
     this.bar.append(this.button);
   }
@@ -184,17 +190,12 @@ class Page {
   prepare(parent = this.parent) {
     const key = `${this.api.base} ${this.conversation} ${parent}`;
     if (this.conduit?.key !== key) {
-      const draft = {
-        id: crypto.randomUUID(),
-        author: { role: "user" },
-        content: { content_type: "text", parts: [this.box.text.slice(0, 1000)] },
-      };
       const body = {
         action: "next",
         fork_from_shared_post: false,
         ...this.place(parent),
         client_prepare_state: "none",
-        partial_query: draft,
+        partial_query: draft(this.box.text),
         client_contextual_info: { app_name: "chatgpt.com" },
       };
       const token = this.api.json("POST", "/f/conversation/prepare", body).then((told) => told.conduit_token);
@@ -204,32 +205,9 @@ class Page {
     return this.conduit.token;
   }
 
-  message() {
-    const text = this.box.text;
-    const pictures = this.files.filter(({ width }) => width);
-    const parts = pictures.map(({ id, width, height, size }) => ({
-      content_type: "image_asset_pointer",
-      asset_pointer: `file-service://${id}`,
-      width,
-      height,
-      size_bytes: size,
-    }));
-    return {
-      id: crypto.randomUUID(),
-      author: { role: "user" },
-      create_time: Date.now() / 1000,
-      content: { content_type: parts.length ? "multimodal_text" : "text", parts: [...parts, text] },
-      metadata: {
-        submission_mode: "manual_send",
-        serialization_metadata: { custom_symbol_offsets: [] },
-        ...(this.files.length && { attachments: this.files }),
-      },
-    };
-  }
-
   async ask() {
     if (this.running || this.button?.dataset.kind !== "send") return;
-    const message = this.message();
+    const message = userMessage(this.box.text, this.files);
     if (this.edited) {
       this.parent = this.edited.parent;
       this.turns.drop(this.edited.turn);
@@ -247,16 +225,9 @@ class Page {
       turn.regenerate = () => this.send("variant", message, parent);
       const conduit = await this.prepare(parent);
       const proofs = await this.api.sentinel(this.tools.hint === "picture_v2");
-      const sent = {
-        id: message.id,
-        author: { role: "user" },
-        create_time: message.create_time,
-        content: message.content,
-        metadata: message.metadata,
-      };
       const body = {
         action,
-        messages: [sent],
+        messages: [asked(message)],
         ...this.place(parent),
         client_prepare_state: "success",
         enable_message_followups: true,
@@ -345,19 +316,6 @@ class Page {
   complain(text) {
     this.notices.replaceChildren(element("div", this.css.alert, text));
   }
-}
-
-function windowFacts() {
-  return {
-    is_dark_mode: matchMedia("(prefers-color-scheme: dark)").matches,
-    time_since_loaded: Math.round((performance.now() - loaded) / 1000),
-    page_height: innerHeight,
-    page_width: innerWidth,
-    pixel_ratio: devicePixelRatio,
-    screen_height: screen.height,
-    screen_width: screen.width,
-    app_name: "chatgpt.com",
-  };
 }
 
 const api = new Api();

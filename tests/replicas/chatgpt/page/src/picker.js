@@ -40,7 +40,9 @@ export class Picker extends Menu {
   items() {
     const thinker = this.models.find(({ slug }) => slug.endsWith("-thinking"))?.slug;
     const efforts = Object.entries(EFFORTS).filter(([, effort]) => !effort || thinker);
-    const models = this.models.map(({ slug, title }) => this.radio(title, slug === this.model, () => this.choose(slug, null)));
+    const models = this.models.map(({ slug, title }) =>
+      this.radio(title, slug === this.model, () => this.choose(slug, null)),
+    );
     const levels = ["standard", "extended"].map((effort) =>
       this.radio(effort, effort === this.effort, () => this.choose(this.model, effort)),
     );

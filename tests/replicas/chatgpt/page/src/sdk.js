@@ -46,7 +46,8 @@ const answer = (() => {
     false,
     ["sign"],
   );
-  return async (dx) => base64(new Uint8Array(await crypto.subtle.sign("HMAC", await key, new TextEncoder().encode(dx))));
+  return async (dx) =>
+    base64(new Uint8Array(await crypto.subtle.sign("HMAC", await key, new TextEncoder().encode(dx))));
 })();
 
 window.SentinelSDK = { describe: () => `gAAAAAC${encoded(browser(0))}`, solve, answer };

@@ -114,7 +114,11 @@ class AnswerTurn {
     if (!this.markdown || !text.startsWith(this.text)) {
       this.said?.remove();
       const body = element("div", this.css.markdown);
-      this.said = element("div", { ...this.css.said("assistant", id), ...this.css.model(metadata.model_slug ?? "") }, body);
+      this.said = element(
+        "div",
+        { ...this.css.said("assistant", id), ...this.css.model(metadata.model_slug ?? "") },
+        body,
+      );
       this.node.append(this.said);
       this.markdown = new Cited(body, this.css.pill);
       this.text = "";
