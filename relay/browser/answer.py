@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 
 from relay.errors import (
     BrowserFault,
@@ -18,6 +19,7 @@ from relay.errors import (
 )
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
+REFUSAL_S, MAX_REFUSAL_BYTES = 5.0, 20_000
 
 
 class Answer:
@@ -85,12 +87,20 @@ class Answer:
         """Turn an HTTP refusal into its error; with `sends_prompt` a refusal means the prompt was not accepted."""
         if self.status < 400:
             return
-        try:
-            async with asyncio.timeout(5):
-                body = (await self.read())[:2000].decode("utf-8", "replace")
-        except (TimeoutError, CutAnswer, BrowserFault):
-            body = ""
-        raise status_error(self.status, self.headers, body, sends_prompt=sends_prompt)
+        raise status_error(self.status, self.headers, await self.refusal(), sends_prompt=sends_prompt)
+
+    async def refusal(self) -> str:
+        """What a refusal says, as far as it comes soon: an answer that its page does not read may never end."""
+        said = bytearray()
+        size = self.headers.get("content-length", "")
+        enough = min(int(size) if size.isdecimal() else MAX_REFUSAL_BYTES, MAX_REFUSAL_BYTES)
+        with suppress(TimeoutError, CutAnswer, BrowserFault):
+            async with asyncio.timeout(REFUSAL_S):
+                async for chunk in self:
+                    said += chunk
+                    if len(said) >= enough:
+                        break
+        return said[:MAX_REFUSAL_BYTES].decode("utf-8", "replace")
 
     def expect(self, *content_types: str) -> None:
         """Raise SiteChanged unless the media type is one of these (an HTML page in place of an answer, say)."""

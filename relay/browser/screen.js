@@ -1,5 +1,5 @@
 // Runs in an isolated world: it shares the page's DOM and events, not its globals (so React's patched value
-// setter is not ours, and el.value = text is the native one). A candidate is {css, text?}; order is preference.
+// setter is not ours, and el.value = text is the native one). A candidate is {css, text?, unlike?}; order is preference.
 (post, files, markdown) => {
   const INTERVAL_MS = 15;
   const watching = new Map();
@@ -10,9 +10,9 @@
   };
   const said = element => (element.innerText ?? element.textContent ?? "").trim();
   const matching = candidates => {
-    for (const { css, text } of candidates) {
+    for (const { css, text, unlike } of candidates) {
       const found = [...document.querySelectorAll(css)].filter(
-        element => visible(element) && (!text || said(element) === text),
+        element => visible(element) && (!text || said(element) === text) && !(unlike && said(element).includes(unlike)),
       );
       if (found.length) return found;
     }
@@ -96,6 +96,21 @@
       const element = await first(candidates, timeoutMs);
       element?.click();
       return Boolean(element);
+    },
+    // Menus of the common libraries open at pointerdown, others at click.
+    async press(candidates, text, timeoutMs) {
+      const headline = element => said(element).split("\n")[0].trim().toLowerCase();
+      const meant = element => enabled(element) && (!text || headline(element) === text.toLowerCase());
+      const all = () => candidates.flatMap(candidate => matching([candidate]));
+      const element = await until(() => all().find(meant), timeoutMs);
+      if (!element) return false;
+      const options = { bubbles: true, cancelable: true, composed: true, button: 0 };
+      for (const step of ["down", "up"]) {
+        element.dispatchEvent(new PointerEvent(`pointer${step}`, { ...options, pointerType: "mouse", isPrimary: true }));
+        element.dispatchEvent(new MouseEvent(`mouse${step}`, options));
+      }
+      element.click();
+      return true;
     },
     async wait(candidates, timeoutMs) {
       return Boolean(await first(candidates, timeoutMs, () => true));

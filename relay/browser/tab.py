@@ -190,6 +190,7 @@ class Tab:
         body: in_page.Body = None,
         world: WorldName = "isolated",
         redirect: Literal["follow", "manual", "error"] = "follow",
+        credentials: in_page.Credentials = "include",
     ) -> AbstractAsyncContextManager[Answer]:
         """Fetch from inside the page. Yields the Answer at its head; leaving the block early aborts the fetch.
 
@@ -197,7 +198,16 @@ class Tab:
         """
         self.check()
         self.sent_at = time.perf_counter()
-        return in_page.stream(self, method, url, headers=headers or {}, body=body, world=world, redirect=redirect)
+        return in_page.stream(
+            self,
+            method,
+            url,
+            headers=headers or {},
+            body=body,
+            world=world,
+            redirect=redirect,
+            credentials=credentials,
+        )
 
     async def fetch(
         self,
@@ -208,13 +218,14 @@ class Tab:
         body: in_page.Body = None,
         world: WorldName = "isolated",
         redirect: Literal["follow", "manual", "error"] = "follow",
+        credentials: in_page.Credentials = "include",
         timeout_s: float = 30,
     ) -> Response:
         """Fetch from inside the page and read the whole answer. Raises also SiteUnavailable when out of time."""
         try:
             async with asyncio.timeout(timeout_s):
                 async with self.stream(
-                    method, url, headers=headers, body=body, world=world, redirect=redirect
+                    method, url, headers=headers, body=body, world=world, redirect=redirect, credentials=credentials
                 ) as answer:
                     return Response(answer.status, answer.headers, answer.url, await answer.read())
         except TimeoutError:

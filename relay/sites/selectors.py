@@ -6,6 +6,7 @@
     [roles]
     input = ['textarea#prompt']     # candidates in order of preference
     send = [{ css = "button", text = "Submit" }]
+    error = [{ css = ".alert", unlike = "Saved" }]  # not one in which this stands
 
 Roles: input, send, stop, attach, answer, reasoning, busy; what a page may show instead of an answer: error, limited,
 refused, wall, challenge; and whatever the site's module names.

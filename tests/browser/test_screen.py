@@ -162,6 +162,28 @@ class TestControls:
         with pytest.raises(MissingRole, match="no choice 'huge'"):
             await shown.choose("model", "huge", timeout_s=0.1)
 
+    async def test_press(self, tab: Tab, nasty: Nasty) -> None:
+        """One menu opens at pointerdown and takes a click, another only at a click; each is pressed once."""
+        await tab.goto(nasty.url("/page/menus.html"))
+        roles = {
+            "down": [Candidate("#down")],
+            "click": [Candidate("#click")],
+            "entry": [Candidate(".none"), Candidate("[role=menuitemradio]")],
+        }
+        shown = Screen(tab, roles)
+        with pytest.raises(MissingRole, match="none that says 'fast'"):
+            await shown.press("entry", "fast", timeout_s=0.1)
+        for opener in ("down", "click"):
+            await shown.press(opener)
+            await shown.press("entry", "fast")
+        assert await tab.page.evaluate("window.chosen") == ["down Fast", "click Fast"]
+
+    async def test_what_a_role_is_not(self, tab: Tab, nasty: Nasty) -> None:
+        await tab.goto(nasty.url("/page/menus.html"))
+        alerts = Candidate("[role=alert]", unlike="Waiting")
+        assert await Screen(tab, {"error": [Candidate("[role=alert]")]}).count("error") == 2
+        assert await Screen(tab, {"error": [alerts]}).count("error") == 1
+
     async def test_wait_and_count(self, tab: Tab, nasty: Nasty) -> None:
         shown = await screen(tab, nasty, "chat.html")
         assert (await shown.count("answer"), await shown.wait("answer", timeout_s=0.05)) == (0, False)

@@ -36,17 +36,23 @@ def jwt(**payload: Any) -> str:
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (*parts, b"a signature"))
 
 
+def jwe() -> str:
+    """An encrypted JWT, as the session cookies of ChatGPT are: five parts, of which the key's is empty."""
+    parts = (b'{"alg":"dir","enc":"A256GCM"}', b"", b"initial vector", b"cipher text" * 200, b"a tag")
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+
+
 def fits(site: str, text: str) -> bool:
     return re.fullmatch(PATTERNS[site].pattern, text) is not None
 
 
 def test_which_sites_take_tokens() -> None:
-    assert set(PATTERNS) == {"demo", "kimi"}
+    assert set(PATTERNS) == {"chatgpt", "demo", "kimi"}
 
 
 def test_each_knows_its_own() -> None:
     session = session_cookie("secret", "ann")[1]
-    for token, site in ((session, "demo"), (jwt(typ="access", sub="ann"), "kimi")):
+    for token, site in ((session, "demo"), (jwt(typ="access", sub="ann"), "kimi"), (jwe(), "chatgpt")):
         assert [name for name in PATTERNS if fits(name, token)] == [site]
     parts = jwt(typ="refresh", sub="ann").split(".")
     assert fits("kimi", ".".join([*parts, *parts])), "of 2024: an array, joined by dots"
@@ -54,7 +60,7 @@ def test_each_knows_its_own() -> None:
 
 @pytest.mark.parametrize("site", PATTERNS)
 def test_what_is_no_token(site: str) -> None:
-    good = {"demo": session_cookie("secret", "ann")[1], "kimi": jwt(sub="ann")}[site]
+    good = {"chatgpt": jwe(), "demo": session_cookie("secret", "ann")[1], "kimi": jwt(sub="ann")}[site]
     odd = [
         f"{good}\n",
         f" {good}",
