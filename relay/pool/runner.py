@@ -12,7 +12,7 @@ from relay.browser.clocks import clocked
 from relay.browser.screen import MissingRole
 from relay.browser.tab import Tab
 from relay.browser.world import PageException
-from relay.chat.events import Finished, Media, Retracted, Started, Turned
+from relay.chat.events import Finished, Media, Quota, Retracted, Started, Turned
 from relay.chat.request import Turn
 from relay.errors import (
     AccountBanned,
@@ -135,6 +135,8 @@ class Runner:
                         chat.hold.turned(event.conversation, event.message)
                     elif isinstance(event, Finished) and driver != "dom":  # a page tells no message to go on from
                         chat.hold.finished()
+                    elif isinstance(event, Quota):
+                        account.noted(event)
                     elif isinstance(event, Media):
                         event = await reachable(tab, event)
                     if chat.steps.sent is None:

@@ -15,7 +15,7 @@ from relay.browser.answer import Answer
 from relay.browser.chromium import Context
 from relay.browser.screen import Screen
 from relay.browser.tab import Tab
-from relay.chat.events import Event, Finished
+from relay.chat.events import Event, Finished, Quota
 from relay.chat.request import Attachment, FileRef, Turn
 from relay.errors import BadRequest, ConversationNotFound, CutAnswer
 from relay.settings import Clocks
@@ -84,6 +84,8 @@ class Login:
     state: LoginState
     label: str = ""
     detail: str = ""
+    quotas: tuple[Quota, ...] = ()
+    """How far the account's limits are used up, where the site tells."""
 
 
 @dataclass(frozen=True, slots=True)
