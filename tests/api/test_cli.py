@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -229,6 +230,9 @@ def test_the_welcome_names_what_to_try() -> None:
 
 def test_limits_in_a_line() -> None:
     assert used_up([]) == ""
-    some = [{"window": "5h", "used": 0.124, "resets_at": 2e9}, {"window": "7d", "used": None, "resets_at": None}]
+    some: list[dict[str, Any]] = [
+        {"window": "5h", "used": 0.124, "resets_at": 2e9},
+        {"window": "7d", "used": None, "resets_at": None},
+    ]
     assert used_up(some) == "5h 12%, 7d ?"
     assert re.fullmatch(r"7d 100% until 1[789] May \d\d:\d\d", used_up([{"window": "7d", "used": 1, "resets_at": 2e9}]))
