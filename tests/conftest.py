@@ -30,6 +30,23 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+TOGETHER = ("browser", "clients", "remote", "sites/gradio")
+"""Folders whose tests share running programs, which end with the last of them."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whose tests run one after the other, in one worker (`--dist loadgroup`): a file's, unless it says otherwise.
+
+    Each worker that started the same servers and browsers once more would slow all the others down.
+    """
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            path = item.path.relative_to(ROOT / "tests").as_posix()
+            folders = [folder for folder in TOGETHER if path.startswith(f"{folder}/")]
+            item.add_marker(pytest.mark.xdist_group(folders[0] if folders else path))
+
+
 @pytest.fixture(scope="session")
 def replicas() -> Iterator[Replicas]:
     """One running replica process; tests keep apart by using accounts of their own."""

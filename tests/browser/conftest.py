@@ -24,14 +24,14 @@ async def eventually(condition: Callable[[], bool], timeout_s: float = 10) -> No
             await asyncio.sleep(0.01)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def nasty() -> AsyncIterator[Nasty]:
     """The site."""
     async with serving() as site:
         yield site
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session", params=[False, True], ids=["pipe", "socket"])
+@pytest_asyncio.fixture(scope="package", loop_scope="session", params=[False, True], ids=["pipe", "socket"])
 async def chromium(request: pytest.FixtureRequest) -> AsyncIterator[Chromium]:
     """A running browser, by each byte path."""
     browser = Chromium(BrowserSettings(direct_cdp=request.param, **SETTINGS))
@@ -60,7 +60,7 @@ async def tab(context: Context, nasty: Nasty) -> AsyncIterator[Tab]:
     await eventually(lambda: not ours())
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def warm(chromium: Chromium) -> AsyncIterator[tuple[Context, list[Tab]]]:
     """A context that is kept, and its tab in use."""
     made = await chromium.context()

@@ -15,7 +15,7 @@ from tests.conftest import ROOT
 from tests.e2e.world import World
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def tapped() -> Iterator[Tap]:
     """A running relay, behind a tap."""
     with (

@@ -11,6 +11,8 @@ import pytest
 from tests.e2e.client import ask
 from tests.e2e.world import World
 
+pytestmark = pytest.mark.xdist_group("world")
+
 HI: list[dict[str, Any]] = [{"role": "user", "content": "hi"}]
 BAD: dict[str, tuple[bytes, int, str]] = {
     "malformed": (b'{"model": "demo", "messages": [', 400, "invalid_request"),

@@ -11,6 +11,8 @@ from tests.e2e.client import ask, sdk
 from tests.e2e.relay_server import RelayServer
 from tests.e2e.world import PAIRS, World
 
+pytestmark = pytest.mark.xdist_group("world")
+
 
 @pytest.mark.parametrize(("site", "driver"), [pair for pair in PAIRS if pair[0] == "gradio" or pair == ("demo", "dom")])
 async def test_leaving_stops_the_answer(world: World, relay: RelayServer, site: str, driver: str) -> None:

@@ -8,6 +8,8 @@ from tests.e2e.client import ask, refusal
 from tests.e2e.relay_server import RelayServer
 from tests.e2e.world import World
 
+pytestmark = pytest.mark.xdist_group("world")
+
 FAILURES = {
     "rate-limited": (429, "rate_limit_exceeded"),
     "refuses": (400, "content_filter"),

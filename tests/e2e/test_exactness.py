@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.world import PAIRS, World
 from tests.exactness import cases, run
 
+pytestmark = pytest.mark.xdist_group("world")
+
 SEED = int(os.environ.get("RELAY_EXACT_SEED") or random.SystemRandom().randrange(10**6))
 COUNT = 12
 

@@ -13,6 +13,8 @@ from tests.e2e.relay_server import RelayServer
 from tests.e2e.world import World
 from tests.replicas import Answer, Fault, Piece, Scenario
 
+pytestmark = pytest.mark.xdist_group("world")
+
 both = pytest.mark.parametrize(("site", "driver"), [("kimi", "fetch"), ("kimi", "screen")])
 SHOWN = "It begins."
 ANSWER = Answer(pieces=[Piece(text=SHOWN), Piece(text=" It ends.")])

@@ -13,6 +13,8 @@ from tests.e2e.client import ask, refusal, sdk
 from tests.e2e.relay_server import RelayServer
 from tests.e2e.world import World
 
+pytestmark = pytest.mark.xdist_group("world")
+
 LIMIT = 100_000
 """Characters of a prompt, at the demo site."""
 LINE = "Short waves scatter more 天空 🌌 naïve façade\n\t"

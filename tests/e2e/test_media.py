@@ -10,6 +10,8 @@ import pytest
 from tests.e2e.client import ask, sdk
 from tests.e2e.world import World
 
+pytestmark = pytest.mark.xdist_group("world")
+
 LINK = re.compile(r"!\[picture\.svg\]\((http://[^)]+/content)\)")
 
 

@@ -14,6 +14,8 @@ from tests.e2e.relay_server import RelayServer
 from tests.e2e.stages import sent_by
 from tests.e2e.world import World
 
+pytestmark = pytest.mark.xdist_group("world")
+
 TEXT = " \n# Sky 天空\n\nShort waves scatter **more** 🌌👩🏽‍🚀.\n\n```py\nprint(1 < 2)\n```\n"
 
 

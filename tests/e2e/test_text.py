@@ -17,6 +17,8 @@ from tests.e2e.world import PAIRS, World
 from tests.replicas import Scenario
 from tests.spec import validate
 
+pytestmark = pytest.mark.xdist_group("world")
+
 pairs = pytest.mark.parametrize(("site", "driver"), PAIRS)
 streams = pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
 

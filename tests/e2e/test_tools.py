@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from tests.e2e.client import refusal, sdk
 from tests.e2e.world import World
 
+pytestmark = pytest.mark.xdist_group("world")
+
 WEATHER: Any = {
     "type": "function",
     "function": {

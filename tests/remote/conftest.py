@@ -71,7 +71,7 @@ async def eventually(true: Callable[[], object | Awaitable[object]], timeout_s: 
         pytest.fail(f"not within {timeout_s} s: {inspect.getsource(true).strip()[:200]}")
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def door() -> AsyncIterator[Door]:
     """The site."""
     yield Door()
@@ -85,7 +85,7 @@ async def relay(running: Relay) -> AsyncIterator[Relay]:
         await running.pool.logins.end(name)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def running(door: Door, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Relay]:
     """One relay for all tests of this folder; each has an account of its own."""
     home = tmp_path_factory.mktemp("home")
@@ -106,7 +106,7 @@ async def running(door: Door, tmp_path_factory: pytest.TempPathFactory) -> Async
             await pool.stop()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def viewers() -> AsyncIterator[Browser]:
     """The browser that people look from."""
     async with async_playwright() as playwright:

@@ -75,6 +75,10 @@ class Replica:
         """The JSON that the site answers with a refusing status."""
         return {"code": fault.code, "message": fault.message}
 
+    def fault_headers(self, fault: Fault) -> dict[str, str]:
+        """The headers that the site adds to a refusing status."""
+        return {} if fault.retry_after_s is None else {"retry-after": str(fault.retry_after_s)}
+
     def find(self, method: str, path: str) -> tuple[Route, re.Match[str]] | None:
         """The route of a request."""
         for route in self.routes:
@@ -87,8 +91,8 @@ class Replica:
         exchange.fault = fault = exchange.scenario.fault(route.operation)
         try:
             if fault and fault.kind == "status":
-                headers = {} if fault.retry_after_s is None else {"retry-after": str(fault.retry_after_s)}
-                raise Refused(fault.status, f"scenario: {fault.status}", self.fault_body(fault), headers)
+                why = f"scenario: {fault.status}"
+                raise Refused(fault.status, why, self.fault_body(fault), self.fault_headers(fault))
             if fault and fault.kind == "html":
                 await exchange.reply(WALL.encode(), TYPES[".html"])
             elif fault and fault.kind == "challenge":

@@ -76,7 +76,7 @@ class Apps:
             time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Apps]]:
     """All versions, started side by side."""
     quiet = {
@@ -118,13 +118,13 @@ def _started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, App
             app.process.wait()
 
 
-@pytest.fixture(params=VERSIONS, scope="session")
+@pytest.fixture(params=VERSIONS, scope="package")
 def apps(request: pytest.FixtureRequest, _started: dict[str, Apps]) -> Apps:
     """The apps of each version in turn; the later ones start while the first are tested."""
     return _started[request.param].ready()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def chromium() -> AsyncIterator[Chromium]:
     """The browser."""
     browser = Chromium(BrowserSettings(sandbox=False))
