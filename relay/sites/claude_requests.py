@@ -102,7 +102,7 @@ def completion_body(
 ) -> dict[str, object]:
     """The body of a completion (section 4, step 3). With `creates` it makes its conversation.
 
-    Thinking that is not asked for is left to the site, as is the model: each model has modes of its own.
+    Thinking is told each time, since a conversation that began with it would go on so.
     """
     body: dict[str, object] = {
         "prompt": turn.prompt,
@@ -115,11 +115,10 @@ def completion_body(
         "files": [file.id for file in files],
         "sync_sources": [],
         "tools": [WEB_SEARCH] if turn.search else [],
+        "thinking_mode": "extended" if turn.thinking else "off",
     }
     if turn.model:
         body["model"] = turn.model
-    if turn.thinking:
-        body["thinking_mode"] = "extended"
     if creates:
         body["create_conversation_params"] = {
             **_settings(turn, temporary=temporary),

@@ -85,6 +85,7 @@ def test_the_first_turn_makes_its_conversation() -> None:
         "files": [],
         "sync_sources": [],
         "tools": [],
+        "thinking_mode": "off",
         "create_conversation_params": {
             "name": "",
             "include_conversation_preferences": True,
