@@ -63,7 +63,7 @@
     async pieces(element, text) {
       for (let at = 0, end; at < text.length; at = end) {
         end = at + PIECE;
-        if (/[\ud800-\udbff]/.test(text[end - 1] ?? "")) end += 1; // no character is cut in two
+        if (/[\ud800-\udbff\r]/.test(text[end - 1] ?? "")) end += 1; // no character and no line end is cut in two
         ways.paste(element, text.slice(at, end));
         if (!(await settled(element, text.slice(0, end)))) return;
       }
