@@ -21,6 +21,7 @@ from relay.chat.events import Event, Quota, Started
 from relay.chat.request import Turn
 from relay.errors import (
     AccountBanned,
+    BadRequest,
     BrowserFault,
     ChallengeNeeded,
     ConversationNotFound,
@@ -56,7 +57,7 @@ class Claude(Site):
     models: ClassVar[Sequence[ModelSpec]] = (DEFAULT, *map(model_spec, SEEN))
     capabilities = Capabilities(
         native_turns=True, branches=True, delete=True, search=True, sources=True, thinking=True, images=True,
-        files=True, agents=r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", max_file_bytes=30 * 1024 * 1024,
+        files=True, agents=r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
     )  # fmt: skip
     token_pattern = re.compile(r"sk-ant-sid0[12]-[A-Za-z0-9_-]{16,}")
     state_hosts = ("claude.ai",)
@@ -187,7 +188,12 @@ class Claude(Site):
             raise LoginNeeded("Claude's page asks for a login.", refused=True)
 
     async def prepare(self, tab: Tab, turn: Turn) -> None:
-        """The page goes on after the newest message only: after another one the whole history is told anew."""
+        """The page goes on after the newest message only: after another one the whole history is told anew.
+
+        Raises also BadRequest where chats must be temporary: how a page is told so is not known.
+        """
+        if self._temporary:
+            raise BadRequest("Claude's screen driver cannot keep a chat temporary: let the fetch driver answer.")
         if turn.conversation is not None and turn.conversation.parent:
             newest = await calls.leaf(tab, await self._visit(tab), turn.conversation.id)
             if newest != turn.conversation.parent:

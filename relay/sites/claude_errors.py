@@ -15,6 +15,7 @@ from relay.errors import (
     LoginNeeded,
     RelayError,
     SiteError,
+    TooLarge,
     UnknownModel,
 )
 from relay.sites.claude_limits import limit_error
@@ -58,6 +59,8 @@ def site_error(
         return LoginNeeded(f"Claude refuses the login: {said}", refused=refused)
     if status == 403 and re.search("not[ _]available", f"{fault.type} {said}"):
         return UnknownModel(f"The account's plan at Claude lacks the model: {said}", param="model", refused=refused)
+    if status == 413:
+        return TooLarge(f"Claude takes no files or prompts of this size: {said or 'it says no more'}", refused=refused)
     if continues and (status == 404 or (status == 400 and fault.type == "invalid_request_error")):
         return ConversationNotFound(f"Claude cannot go on with the conversation: {said}", refused=refused)
     return status_error(status, headers, body, sends_prompt=refused)

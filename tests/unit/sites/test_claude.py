@@ -28,6 +28,7 @@ from relay.errors import (
     RelayError,
     SiteChanged,
     SiteUnavailable,
+    TooLarge,
     UnknownModel,
 )
 from relay.sites.base import SiteConfig
@@ -293,6 +294,7 @@ ROWS: list[tuple[int, dict[str, str], str, type[RelayError]]] = [
     (529, JSON, said("overloaded_error", "Overloaded"), SiteUnavailable),
     (500, JSON, "", SiteUnavailable),
     (400, JSON, said("invalid_request_error", "create_conversation_params"), SiteChanged),
+    (413, JSON, said("request_too_large", "Too large"), TooLarge),
     (404, JSON, said("not_found_error", "no"), SiteChanged),
     (418, JSON, "\udcff", SiteChanged),
 ]
