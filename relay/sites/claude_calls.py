@@ -14,10 +14,11 @@ from relay.sites.base import ModelSpec
 from relay.sites.claude_errors import site_error
 from relay.sites.claude_limits import Usage
 from relay.sites.claude_messages import (
-    ANYTHING,
-    ORGANIZATIONS,
+    Bootstrap,
     Conversation,
+    Made,
     Organization,
+    Organizations,
     Uploaded,
     chosen,
     models_in,
@@ -44,7 +45,7 @@ async def arrive(tab: Tab) -> tuple[Organization, Visit] | None:
         }"""
     )
     kept = dict(cookie.strip().partition("=")[::2] for cookie in cookies.split(";"))
-    found = parsed(ORGANIZATIONS, await _ask(tab, "GET", "/api/organizations", PLATFORM))
+    found = parsed(Organizations, await _ask(tab, "GET", "/api/organizations", PLATFORM)).root
     organization = chosen(found, kept.get("lastActiveOrg", ""))
     if organization is None:
         return None
@@ -59,13 +60,13 @@ async def quotas(tab: Tab, visit: Visit) -> tuple[Quota, ...]:
 async def models(tab: Tab, visit: Visit) -> Sequence[ModelSpec]:
     """The models that the page offers (section 3)."""
     reply = await _ask(tab, "GET", BOOTSTRAP.format(visit.uuid), visit.headers)
-    return list({model.model: model.spec for model in models_in(parsed(ANYTHING, reply))}.values())
+    return list({model.model: model.spec for model in models_in(parsed(Bootstrap, reply).root)}.values())
 
 
 async def create(tab: Tab, visit: Visit, conversation: str, turn: Turn, *, temporary: bool) -> None:
     """Make a conversation before anything is said in it (section 4, step 2)."""
     body = json.dumps(create_body(conversation, turn, temporary=temporary))
-    parsed(ANYTHING, await _ask(tab, "POST", visit.chats, visit.headers | JSON, body))
+    parsed(Made, await _ask(tab, "POST", visit.chats, visit.headers | JSON, body))
 
 
 async def leaf(tab: Tab, visit: Visit, conversation: str) -> str:

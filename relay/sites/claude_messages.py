@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, ValidationError
 
 from relay.browser.tab import Response
 from relay.errors import SiteChanged
@@ -38,6 +38,18 @@ class Organization(Answered):
         """Its name and plan."""
         plan = next((plan for capability, plan in PLANS.items() if capability in self.capabilities), "free")
         return f"{self.name} ({plan})" if self.name else plan
+
+
+class Organizations(RootModel[list[Organization]]):
+    """`GET /api/organizations`."""
+
+
+class Made(RootModel[Any]):
+    """What is answered to a conversation that was made: nothing of it is needed."""
+
+
+class Bootstrap(RootModel[Any]):
+    """What the page starts with; the model list is somewhere in it."""
 
 
 class Message(Answered):
@@ -82,10 +94,8 @@ class OfferedModel(Answered):
         return model_spec(self.model, self.name or "", thinking=thinks)
 
 
-A = TypeVar("A")
-ORGANIZATIONS: TypeAdapter[list[Organization]] = TypeAdapter(list[Organization])
+M = TypeVar("M", bound=BaseModel)
 OFFERED: TypeAdapter[list[OfferedModel]] = TypeAdapter(list[OfferedModel])
-ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
 
 
 def model_spec(model: str, name: str = "", *, thinking: bool = True) -> ModelSpec:
@@ -95,16 +105,15 @@ def model_spec(model: str, name: str = "", *, thinking: bool = True) -> ModelSpe
     return ModelSpec(model, name, aliases=aliases, thinking=thinking, search=True, images=True, files=True)
 
 
-def parsed(kind: TypeAdapter[A] | type[A], response: Response) -> A:
+def parsed(kind: type[M], response: Response) -> M:
     """A whole answer, validated. Raises the error of its status, or SiteChanged: no prompt was sent yet by then."""
     if (refusal := site_error(response.status, response.headers, response.text, refused=True)) is not None:
         raise refusal
-    adapter: TypeAdapter[A] = kind if isinstance(kind, TypeAdapter) else TypeAdapter(kind)
     try:
-        return adapter.validate_json(response.body)
+        return kind.model_validate_json(response.body)
     except ValidationError as error:
         found = f"{error.errors()[0]['msg']}: {response.text[:200]}"
-        raise SiteChanged(f"what Claude answers at {response.url}", found, refused=True) from None
+        raise SiteChanged(f"{kind.__name__} of Claude", found, refused=True) from None
 
 
 def chosen(organizations: Sequence[Organization], preferred: str) -> Organization | None:

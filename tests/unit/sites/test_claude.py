@@ -37,8 +37,8 @@ from relay.sites.claude_errors import site_error
 from relay.sites.claude_limits import LONGEST_S, Usage
 from relay.sites.claude_messages import (
     MODELS,
-    ORGANIZATIONS,
     Organization,
+    Organizations,
     Uploaded,
     chosen,
     model_spec,
@@ -192,7 +192,7 @@ ORGS = [
 
 
 def test_whose_chats() -> None:
-    found = parsed(ORGANIZATIONS, response(json.dumps(ORGS)))
+    found = parsed(Organizations, response(json.dumps(ORGS))).root
     assert [one.label for one in found] == ["API (free)", "Ann's (Pro)", "Team"]
     for preferred, uuid in (("", "o-1"), ("o-2", "o-2"), ("o-api", "o-1"), ("gone", "o-1")):
         one = chosen(found, preferred)
@@ -205,7 +205,7 @@ def test_whose_chats() -> None:
 @pytest.mark.parametrize("body", ["", "{}", "[{}]", '[{"uuid": ""}]', '{"type":"error"}', "[" * 100_000, "\x00"])
 def test_what_is_not_as_it_was_is_said(body: str) -> None:
     with pytest.raises(SiteChanged) as caught:
-        parsed(ORGANIZATIONS, response(body))
+        parsed(Organizations, response(body))
     assert caught.value.refused, "no prompt was sent yet"
     with pytest.raises(SiteChanged):
         parsed(Uploaded, response(body))
