@@ -23,6 +23,8 @@ from relay.errors import BadRequest, BrowserFault, CutAnswer, LoginNeeded, Relay
 from relay.sites.base import Reader, ScreenRecipe, Site
 
 UPLOAD_S = 120.0
+WALL_S = 3.0
+"""How long a page that left in the middle of an answer may take to show its login."""
 RESEND_S = 8.0
 """How long the page may take to renew its login and send the prompt again by itself after a 401."""
 
@@ -203,12 +205,25 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
                     named = True
                     yield Started(conversation)
                 yield event
+    except CutAnswer as error:
+        finished = True
+        raise await _where_it_went(site, screen, error) from None
     except RelayError:
         finished = True
         raise
     finally:
         if not finished:
             await _stop(screen)
+
+
+async def _where_it_went(site: Site, screen: Screen, error: CutAnswer) -> RelayError:
+    """A page that leads to its login takes the answer with it: that is no answer that broke off."""
+    try:
+        if screen.has("wall") and await screen.wait("wall", timeout_s=WALL_S):
+            return LoginNeeded(f"{site.name}'s page has gone over to its login.")
+    except (RelayError, CdpError, PageException) as failure:
+        logger.debug("where the page has gone is not known: {}", failure)
+    return error
 
 
 def shown_at(address: str, recipe: ScreenRecipe) -> str:

@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 
+from relay.pool.doctor import choose, doctor
+from relay.pool.profiles import discover
+from relay.settings import BrowserSettings, Settings
+from relay.sites.registry import SITES
+from tests.e2e import accounts
 from tests.e2e.client import ask, refusal, sdk
 from tests.e2e.relay_server import RelayServer, environment
 from tests.replicas import Fault, Piece, Replicas
+from tests.replicas.claude import storage_state
 from tests.replicas.scenario import Page
 from tests.sites.claude.conftest import Claude, claude
 
@@ -164,3 +170,26 @@ async def test_temporary_chats(replicas: Replicas, tmp_path: Path) -> None:
         await ask(site.server, "claude", "between us")
         [(chat, _)] = await turns(site, "between us")
         assert chat.temporary
+
+
+@pytest.mark.parametrize("driver", ["fetch", "screen", "dom"])
+async def test_a_login_that_dies_under_an_open_page(replicas: Replicas, tmp_path: Path, driver: str) -> None:
+    with claude(replicas, tmp_path, driver) as site:
+        await site.play()
+        await ask(site.server, "claude", "before")
+        await site.play(login="dead")
+        failed = await refusal(site.server, "claude", "hi")
+        assert (failed.status, failed.code) == (503, "login_needed")
+        assert site.row()["state"] == "login_needed"
+
+
+async def test_the_doctor_finds_nothing(replicas: Replicas, tmp_path: Path) -> None:
+    accounts.write(tmp_path, "claude", "patient", storage_state("patient"))
+    browser = BrowserSettings(sandbox=False, host_rules=replicas.host_rules, trusted_spki=replicas.spki)
+    profile = choose(list(discover(tmp_path / "browser_profiles", set(SITES))), "claude")
+    steps = [step async for step in doctor(profile, Settings(home=tmp_path, browser=browser))]
+    assert all(step.ok for step in steps), steps
+    names = [step.name for step in steps]
+    assert {"role input", "role attach", "role model"} <= set(names)
+    assert names[-4:] == ["chat by fetch", "chat by screen", "chat by dom", "clean-up"]
+    assert steps[-1].detail == "3 conversations deleted"
