@@ -24,7 +24,6 @@ from relay.errors import (
     BadRequest,
     BrowserFault,
     ChallengeNeeded,
-    ConversationNotFound,
     CutAnswer,
     LoginNeeded,
     SiteChanged,
@@ -188,16 +187,9 @@ class Claude(Site):
             raise LoginNeeded("Claude's page asks for a login.", refused=True)
 
     async def prepare(self, tab: Tab, turn: Turn) -> None:
-        """The page goes on after the newest message only: after another one the whole history is told anew.
-
-        Raises also BadRequest where chats must be temporary: how a page is told so is not known.
-        """
+        """Raises also BadRequest where chats must be temporary: how a page is told so is not known."""
         if self._temporary:
             raise BadRequest("Claude's screen driver cannot keep a chat temporary: let the fetch driver answer.")
-        if turn.conversation is not None and turn.conversation.parent:
-            newest = await calls.leaf(tab, await self._visit(tab), turn.conversation.id)
-            if newest != turn.conversation.parent:
-                raise ConversationNotFound("Claude's page would go on after another message.", refused=True)
         await super().prepare(tab, turn)
 
     async def choose(self, tab: Tab, turn: Turn) -> None:

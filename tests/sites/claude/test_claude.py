@@ -125,6 +125,10 @@ async def test_another_branch_is_told_anew(site: Claude, driver: str) -> None:
     assert await turns(site, "other") == [], "the page would have said it after `two`"
     [(third, _)] = await turns(site, "User: one\n\nAssistant: So it is.\n\nUser: other")
     assert third.id != chat.id
+    # And the first is as it was: it goes on.
+    await _go_on(server, [*first, {"role": "user", "content": "two"}, first[1], {"role": "user", "content": "three"}])
+    [(again, three)] = await turns(site, "three")
+    assert (again.id, three.parent) == (chat.id, two.answer)
 
 
 async def _go_on(server: RelayServer, messages: list[dict[str, str]]) -> None:
