@@ -27,7 +27,11 @@ PASTE = """([selector, text]) => {
   const box = document.querySelector(selector), data = new DataTransfer();
   data.setData("text/plain", text);
   box.focus();
-  box.dispatchEvent(new ClipboardEvent("c-paste", { clipboardData: data, bubbles: true, cancelable: true }));
+  box.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }));
+}"""
+INSERT = """([selector, text]) => {
+  document.querySelector(selector).focus();
+  document.execCommand("insertText", false, text);
 }"""
 
 Open = Callable[..., Awaitable[BrowserPage]]
@@ -82,6 +86,16 @@ async def test_a_paste_event_fills_the_box_exactly(replicas: Replicas, open_page
     await ask(page, prompt)
     record = await answered(replicas, "c-paster")
     assert (record.body["prompt"], record.body["attachments"]) == (prompt, [])
+
+
+async def test_insert_text_keeps_lines(replicas: Replicas, open_page: Open) -> None:
+    """Unlike Lexical, ProseMirror takes what execCommand inserts after a line break, blank lines and spaces too."""
+    prompt = "one\n\n  two\nthree  words"
+    page = await open_page("inserter")
+    await expect(page.locator(BOX)).to_be_visible()
+    await page.evaluate(INSERT, [BOX, prompt])
+    await page.locator(SEND).click()
+    assert (await answered(replicas, "inserter")).body["prompt"] == prompt
 
 
 async def test_a_very_long_paste_becomes_an_attachment(replicas: Replicas, open_page: Open) -> None:

@@ -54,6 +54,8 @@ class Claude(Replica):
 
     id = "claude"
     hosts = (HOST, f"www.{HOST}")
+    # The site makes no pictures, and nobody chats without an account.
+    lacks = frozenset({"media", "guest", "shield", "busy_polls"})
     options = frozenset(
         {
             "plan",
