@@ -9,7 +9,7 @@ from relay.browser.fetch import Body, FormPart
 from relay.browser.tab import Response, Tab
 from relay.chat.events import Quota
 from relay.chat.request import Attachment, FileRef, Turn
-from relay.errors import ConversationNotFound
+from relay.errors import ConversationNotFound, CutAnswer
 from relay.sites.base import ModelSpec
 from relay.sites.claude_errors import site_error
 from relay.sites.claude_limits import Usage
@@ -32,9 +32,18 @@ UPLOAD_S = 120.0
 
 
 async def _ask(tab: Tab, method: str, path: str, headers: dict[str, str], body: Body = None) -> Response:
-    """One call. A redirect is not followed: it would lead away from the API."""
+    """One call. A redirect is not followed: it would lead away from the API.
+
+    A page that goes over to its login, or back from it, takes a call with it: what only reads is asked again there.
+    """
     timeout_s = UPLOAD_S if isinstance(body, list) else 30
-    return await tab.fetch(method, path, headers=headers, body=body, redirect="manual", timeout_s=timeout_s)
+    for again in (True, True, False):
+        try:
+            return await tab.fetch(method, path, headers=headers, body=body, redirect="manual", timeout_s=timeout_s)
+        except CutAnswer:
+            if method != "GET" or not again:
+                raise
+    raise AssertionError("unreachable")
 
 
 async def arrive(tab: Tab) -> tuple[Organization, Visit] | None:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from relay.pool.doctor import choose, doctor
@@ -17,7 +18,7 @@ from tests.e2e import accounts
 from tests.e2e.client import ask, refusal, sdk
 from tests.e2e.relay_server import RelayServer, environment
 from tests.replicas import Fault, Piece, Replicas
-from tests.replicas.claude import storage_state
+from tests.replicas.claude import session_key, storage_state
 from tests.replicas.scenario import Page
 from tests.sites.claude.conftest import Claude, claude
 
@@ -197,3 +198,13 @@ async def test_the_doctor_finds_nothing(replicas: Replicas, tmp_path: Path) -> N
     assert {"role input", "role attach", "role model"} <= set(names)
     assert names[-4:] == ["chat by fetch", "chat by screen", "chat by dom", "clean-up"]
     assert steps[-1].detail == "3 conversations deleted"
+
+
+@fetch
+async def test_tokens_that_live_and_that_are_dead(site: Claude, driver: str) -> None:
+    """The page of a dead one goes over to its login while it is asked."""
+    live, dead = session_key(f"{site.account}-live"), session_key(f"{site.account}-dead", ttl_s=-1)
+    async with httpx.AsyncClient(base_url=site.server.url, trust_env=False, timeout=90) as http:
+        for token, lives in ((live, True), (dead, False)):
+            checked = await http.post("/token/check", json={"token": token, "site": "claude"})
+            assert checked.json() == {"live": lives}
