@@ -50,7 +50,7 @@ def claude(
 ) -> Iterator[Claude]:
     """A server that runs Claude by this driver; `options` are those of account.toml."""
     (folder / "browser_profiles").mkdir(parents=True)
-    account = f"{folder.name}-{driver}"
+    account = f"{folder.name}-{driver.partition(',')[0]}"
     made = accounts.write(folder, "claude", account, storage_state(account))
     if options:
         lines = [f"{name} = {json.dumps(value)}\n" for name, value in options.items()]
