@@ -22,8 +22,6 @@ class Hold:
         """Takes the conversation of `match`: make it in the same step as the match itself."""
         self.match = match
         """What is continued; None after `lost` and `leave`: build the turn from the whole history then."""
-        self.newest = True
-        """Whether what is continued is the newest turn: a page shows no other."""
         self._all = conversations
         self._request = request
         self._site = site
@@ -39,7 +37,6 @@ class Hold:
             if self._current is None or self._current.held:
                 raise RuntimeError("a match must be held in the step that found it")
             self._current.held = True
-            self.newest = self._current.row.tip == match.history
 
     def __repr__(self) -> str:
         current = self._current.row.id if self._current is not None else "nothing"

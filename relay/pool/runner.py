@@ -100,11 +100,11 @@ class Runner:
         """One driver: in the conversation that is continued, or with the whole history in a new one."""
         chat, site = self._chat, self._account.site
         hold = chat.hold
-        can = site.continues(driver) and (hold.newest or driver.startswith("fetch"))
-        if hold.match is not None and not can:
+        if hold.match is not None and not site.continues(driver, chat.model, newest=hold.match.newest):
             if hold.match.explicit:
-                what = "after an earlier message" if site.continues(driver) else "with a conversation"
-                raise BadRequest(f"The driver {driver} of {site.name} cannot go on {what}.", refused=True)
+                raise BadRequest(
+                    f"The driver {driver} of {site.name} cannot continue a conversation there.", refused=True
+                )
             hold.leave()
         match = hold.match
         try:

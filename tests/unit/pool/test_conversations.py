@@ -110,19 +110,18 @@ def test_sites_without_turns_and_the_fresh_mode_continue_nothing_by_themselves(s
 
 def test_whether_it_is_the_newest_turn(talks: Conversations) -> None:
     """A page shows no other, whatever its site could go on after."""
-    assert begin(talks, asked(user("nobody was asked"))).newest
     chat(talks, asked(user("hi")), "Hello!", message="m1", branches=True)
     chat(talks, asked(*HI, user("and?")), "So.", message="m2", branches=True)
     newest, earlier = asked(*HI, user("and?"), assistant("So."), user("x")), asked(*HI, user("or?"))
     for request, parent in ((newest, "m2"), (earlier, "m1")):
         hold = begin(talks, request, branches=True)
         assert hold.match is not None and hold.match.parent == parent
-        assert hold.newest == (parent == "m2")
+        assert hold.match.newest == (parent == "m2")
         hold.refused()
         hold.free()
     begin(talks, newest, branches=True).free()  # its client left: the site has more to show than anybody knows of
     hold = begin(talks, newest, branches=True)
-    assert (hold.match is not None, hold.newest) == (True, False)
+    assert hold.match is not None and not hold.match.newest
 
 
 @pytest.mark.parametrize("branches", [False, True])
