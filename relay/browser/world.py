@@ -88,9 +88,14 @@ class World:
             f"globalThis[Symbol.for({name})] = {{...own, ...made.screen(post, own.files, made.markdown)}};"
             "return 1; })()"
         )
-        reply = await session.send(
-            "Runtime.evaluate", {"expression": source, "returnByValue": True, "contextId": context}
-        )
+        try:
+            reply = await session.send(
+                "Runtime.evaluate", {"expression": source, "returnByValue": True, "contextId": context}
+            )
+        except CdpError as error:
+            if "Inspected target navigated" in str(error):  # only functions were set up: it can be done anew
+                raise CdpError(f"{_NAVIGATED[0]}: the page has gone on.") from None
+            raise
         if "exceptionDetails" in reply:
             raise SiteChanged("a page that runs our functions", _exception(reply))
         self._context = context
