@@ -22,8 +22,6 @@ from relay.browser.traffic import Traffic, TrafficTap
 from relay.browser.world import World, WorldName, navigated
 from relay.errors import BrowserFault, CutAnswer, RelayError, SiteUnavailable
 
-ERROR_PAGE = "chrome-error:"
-
 
 @dataclass(frozen=True, slots=True)
 class Response:
@@ -177,8 +175,9 @@ class Tab:
                 await self.page.goto(target, wait_until="domcontentloaded", timeout=timeout_s * 1000)
                 return
             except DRIVER_ERRORS as error:
-                # Chromium shows its page for an address that could not be loaded a moment after it has said so.
-                if last or f'interrupted by another navigation to "{ERROR_PAGE}' not in str(error):
+                # Chromium shows its page for an address that could not be loaded a moment after it has said so; and
+                # the page that is left may just be going elsewhere, to its login, say.
+                if last or "interrupted by another navigation to" not in str(error):
                     raise
 
     def check(self) -> None:
