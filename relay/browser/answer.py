@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -133,7 +134,7 @@ def status_error(status: int, headers: Mapping[str, str], body: str, *, sends_pr
         error.renewable = status == 401
         return error
     after = headers.get("retry-after", "")
-    seconds = float(after) if after.replace(".", "", 1).isdigit() else None
+    seconds = float(after) if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{0,9})?", after) else None
     if status == 429:
         return RateLimited(
             f"The site limits this account (HTTP 429).{said}", retry_after_s=seconds, refused=sends_prompt

@@ -2,6 +2,7 @@
 // setter is not ours, and el.value = text is the native one). A candidate is {css, text?, unlike?}; order is preference.
 (post, files, markdown) => {
   const INTERVAL_MS = 15;
+  const PIECE = 1000; // characters
   const watching = new Map();
 
   const visible = element => {
@@ -58,6 +59,15 @@
       clipboardData.setData("text/plain", text);
       element.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true, composed: true }));
     },
+    // Each goes where the one before it ended.
+    async pieces(element, text) {
+      for (let at = 0, end; at < text.length; at = end) {
+        end = at + PIECE;
+        if (/[\ud800-\udbff\r]/.test(text[end - 1] ?? "")) end += 1; // no character and no line end is cut in two
+        ways.paste(element, text.slice(at, end));
+        if (!(await settled(element, text.slice(0, end)))) return;
+      }
+    },
     insertText(element, text) {
       document.execCommand("insertText", false, text);
     },
@@ -75,7 +85,7 @@
     for (const way of order) {
       selectAll(element);
       if (bare(element.textContent) && way !== "insertText") document.execCommand("delete");
-      ways[way](element, text);
+      await ways[way](element, text);
       if (await settled(element, text)) return way;
     }
     return null;

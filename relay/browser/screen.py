@@ -26,7 +26,9 @@ from relay.errors import (
     SiteError,
 )
 
-FillWay = Literal["paste", "insertText"]
+FillWay = Literal["paste", "pieces", "insertText"]
+"""How a rich editor is filled: by one paste, by many short ones (for an editor that makes a file of a long one), or by
+the browser's own command."""
 FAULTS: dict[str, type[RelayError]] = {
     "limited": RateLimited,
     "refused": ContentRefused,

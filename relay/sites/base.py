@@ -16,7 +16,7 @@ from relay.browser.chromium import Context
 from relay.browser.screen import Screen
 from relay.browser.tab import Tab
 from relay.browser.traffic import Exchange, Traffic
-from relay.chat.events import Event, Finished, Media
+from relay.chat.events import Event, Finished, Media, Quota
 from relay.chat.request import Attachment, FileRef, Turn
 from relay.errors import BadRequest, ConversationNotFound, CutAnswer
 from relay.settings import Clocks
@@ -85,6 +85,8 @@ class Login:
     state: LoginState
     label: str = ""
     detail: str = ""
+    quotas: tuple[Quota, ...] = ()
+    """How far the account's limits are used up, where the site tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,11 +306,14 @@ class Site(ABC):
         """Screen driver: a picture or file of the answer with the address to fetch it from."""
         return media
 
-    def continues(self, driver: str) -> bool:
-        """Whether a driver can continue a conversation on the site."""
+    def continues(self, driver: str, model: str = "", *, newest: bool = True) -> bool:
+        """Whether a driver can continue a conversation on the site with a model; `newest`: after its last message.
+
+        A page goes on there only, whatever the site's API can: elsewhere it would answer in another history.
+        """
         if driver.startswith("fetch"):
             return self.capabilities.native_turns
-        return driver == "screen" and bool(self.screen and self.screen.conversation)
+        return newest and driver == "screen" and bool(self.screen and self.screen.conversation)
 
     async def delete(self, tab: Tab, conversation: str) -> None:
         """Remove a conversation that the relay made."""

@@ -23,6 +23,8 @@ from relay.errors import BadRequest, BrowserFault, CutAnswer, LoginNeeded, Relay
 from relay.sites.base import Reader, ScreenRecipe, Site
 
 UPLOAD_S = 120.0
+WALL_S = 3.0
+"""How long a page that left under a chat may take to show its login."""
 RESEND_S = 8.0
 """How long the page may take to renew its login and send the prompt again by itself after a 401."""
 
@@ -35,9 +37,9 @@ def run(site: Site, driver: str, tab: Tab, turn: Turn) -> AsyncGenerator[Event, 
         case "screen" if site.screen is not None and site.screen.retypes:
             return _renewing(site, tab, lambda: _screen(site, tab, turn))
         case "screen":
-            return _screen(site, tab, turn)
+            return _or_login(site, tab, _screen(site, tab, turn), BrowserFault)
         case "dom":
-            return _dom(site, tab, turn)
+            return _or_login(site, tab, _dom(site, tab, turn), BrowserFault, CutAnswer)
         case _:
             raise BadRequest(f"{driver!r} is no driver; {site.name} has {', '.join(site.drivers)}.")
 
@@ -222,6 +224,29 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
     finally:
         if not finished:
             await _stop(screen)
+
+
+async def _or_login(
+    site: Site, tab: Tab, events: AsyncGenerator[Event, None], *left: type[RelayError]
+) -> AsyncGenerator[Event, None]:
+    """The events; where the page left under them (`left`) and shows its login now, that is what there is to say."""
+    try:
+        async with aclosing(events):
+            async for event in events:
+                yield event
+    except left:
+        if tab.fault is None and await _shows_wall(site, tab):
+            raise LoginNeeded(f"{site.name}'s page has gone over to its login.") from None
+        raise
+
+
+async def _shows_wall(site: Site, tab: Tab) -> bool:
+    screen = site.on_screen(tab)
+    try:
+        return screen.has("wall") and await screen.wait("wall", timeout_s=WALL_S)
+    except (RelayError, CdpError, PageException) as failure:
+        logger.debug("where the page has gone is not known: {}", failure)
+        return False
 
 
 def shown_at(address: str, recipe: ScreenRecipe) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from relay.errors import UnknownModel
 from relay.sites.base import Site
 from relay.sites.chatgpt import ChatGpt
+from relay.sites.claude import Claude
 from relay.sites.demo import Demo
 from relay.sites.gradio import Gradio
 from relay.sites.kimi import Kimi
 
-SITES: dict[str, type[Site]] = {site.id: site for site in (Demo, Gradio, Kimi, ChatGpt)}
+SITES: dict[str, type[Site]] = {site.id: site for site in (Demo, Gradio, Kimi, ChatGpt, Claude)}
 
 
 def site_class(site: str) -> type[Site]:

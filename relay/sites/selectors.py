@@ -2,7 +2,7 @@
 
     evidence = "2026-09"            # date of the newest evidence
     drop = [".copy-bar"]            # parts of an answer that are not its text (dom driver)
-    ways = ["paste", "insertText"]  # ways to fill a rich editor, in order
+    ways = ["paste", "insertText"]  # ways to fill a rich editor, in order (screen.FillWay)
     [roles]
     input = ['textarea#prompt']     # candidates in order of preference
     send = [{ css = "button", text = "Submit" }]

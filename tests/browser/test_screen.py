@@ -60,16 +60,24 @@ class TestSubmit:
             ("", ("paste", "insertText"), "paste"),
             ("?nopaste", ("paste", "insertText"), "insertText"),
             ("", ("insertText", "paste"), "insertText"),
+            ("?short", ("paste", "pieces"), "pieces"),
         ],
     )
     async def test_an_editor_with_a_model_of_its_own(
         self, tab: Tab, nasty: Nasty, query: str, ways: Sequence[FillWay], expected: str
     ) -> None:
         shown = await screen(tab, nasty, f"editor.html{query}", ways)
-        text = PROMPT if expected == "paste" else "one line of Größe 漢字 🦉"
+        text = {"paste": PROMPT, "pieces": PROMPT * 60}.get(expected, "one line of Größe 漢字 🦉")
         for _ in range(2):
             assert await shown.submit(text) == expected
         assert await tab.page.evaluate("window.sent") == [text, text]
+
+    async def test_pieces_cut_no_character(self, tab: Tab, nasty: Nasty) -> None:
+        shown = await screen(tab, nasty, "editor.html?short", ("pieces",))
+        texts = ["🦉" * 2_000, "x" + "🦉" * 2_000, "\n" * 1_500 + "end"]
+        for text in texts:
+            assert await shown.submit(text) == "pieces"
+        assert await tab.page.evaluate("window.sent") == texts
 
     async def test_what_stood_in_the_editor_is_replaced(self, tab: Tab, nasty: Nasty) -> None:
         shown = await screen(tab, nasty, "editor.html")
