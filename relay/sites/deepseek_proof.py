@@ -1,0 +1,60 @@
+"""DeepSeek's proof of work, solved in the page, and what is kept ready for the next chat (section 4)."""
+
+from __future__ import annotations
+
+import time
+from importlib.resources import files
+from typing import Generic, TypeVar
+
+from relay.browser.tab import Tab
+from relay.errors import SiteChanged
+from relay.sites.deepseek_messages import Challenge
+
+SOLVE_S = 30.0
+"""Longer than the slowest machine needs for the site's own difficulty (144,000)."""
+SOLVER = (files("relay.sites") / "deepseek_pow.js").read_text("utf-8")
+
+T = TypeVar("T")
+
+
+async def solve(tab: Tab, challenge: Challenge) -> int:
+    """The answer to a challenge, found in the page. Raises SiteChanged where there is none."""
+    prefix = f"{challenge.salt}_{challenge.expire_at}_"
+    answer = await tab.evaluate(
+        SOLVER,
+        challenge.challenge.lower(),
+        prefix,
+        challenge.difficulty,
+        SOLVE_S * 1000,
+        timeout_s=SOLVE_S + 5,
+    )
+    if not isinstance(answer, int):
+        raise SiteChanged(
+            "a proof of work that can be solved",
+            f"no answer below {challenge.difficulty} in {SOLVE_S:g} s",
+            refused=True,
+        )
+    return answer
+
+
+class Stock(Generic[T]):
+    """One thing that was prepared ahead, until somebody takes it or it spoils."""
+
+    def __init__(self) -> None:
+        self._thing: T | None = None
+        self._until = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Stock {'one' if self else 'none'}>"
+
+    def __bool__(self) -> bool:
+        return self._thing is not None and time.monotonic() < self._until
+
+    def put(self, thing: T, keeps_s: float) -> None:
+        """Keep it for so many seconds."""
+        self._thing, self._until = thing, time.monotonic() + keeps_s
+
+    def take(self) -> T | None:
+        """What is there, which then is no more."""
+        thing, self._thing = (self._thing if self else None), None
+        return thing
