@@ -1,4 +1,4 @@
-"""DeepSeek, chat.deepseek.com: a token in localStorage, proof of work, event streams of patches.
+"""DeepSeek, chat.deepseek.com: a token in localStorage, proof of work, an event stream of patches.
 
 Sections are those of the fact sheet.
 """
@@ -8,44 +8,227 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any, ClassVar, TypeVar
+from typing import ClassVar
 
 from loguru import logger
 
 from relay.browser.answer import Answer
 from relay.browser.chromium import Context
-from relay.browser.fetch import FormPart
-from relay.browser.screen import MissingRole
+from relay.browser.screen import MissingRole, Screen
 from relay.browser.tab import Tab
 from relay.chat.events import Event, Finished, Started
 from relay.chat.request import Attachment, FileRef, Turn
-from relay.errors import (
-    BadRequest,
-    ChallengeNeeded,
-    ContentRefused,
-    ConversationNotFound,
-    LoginNeeded,
-    RelayError,
-    SiteChanged,
-    SiteError,
-)
-from relay.sites import deepseek_requests as requests
+from relay.errors import ChallengeNeeded, ConversationNotFound, LoginNeeded, RelayError, SiteChanged, SiteError
 from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, ScreenRecipe, Site, SiteConfig
-from relay.sites.deepseek_messages import (
-    Answered,
-    Anything,
-    CreatedChallenge,
-    CreatedSession,
-    CurrentUser,
-    File,
-    Files,
-    StillWriting,
-    envelope,
-    parsed,
-    refuse_page,
-)
-from relay.sites.deepseek_proof import Stock, solve
+from relay.sites.deepseek_calls import COMPLETION, CONTINUE, UPLOAD, Visit, both
+from relay.sites.deepseek_messages import StillWriting, envelope, refuse_page
+from relay.sites.deepseek_proof import Proof, Stock
+from relay.sites.deepseek_requests import JSON, completion_body, continue_body, login_state, mode
 from relay.sites.deepseek_stream import DeepSeekReader
 from relay.sites.drivers import finish
+
+STREAM = JSON | {"Accept": "text/event-stream"}
+SESSION_KEEPS_S = 24 * 3600.0
+"""A third of what the site gives an unused session."""
+MAX_CONTINUATIONS = 20
+WRITING_PAUSES_S = (0.2, 0.5, 1.0, 2.0)
+STOP_S = 3.0
+PAGE_S, SWITCH_S = 10.0, 1.0
+"""How long the page may take until one can type in it, and to show that a switch was pressed."""
+PRESSES = 5
+
+
+class DeepSeek(Site):
+    """One account at DeepSeek."""
+
+    id = "deepseek"
+    name = "DeepSeek"
+    address = "https://chat.deepseek.com/"
+    drivers = ("fetch", "screen", "dom")
+    models: ClassVar[Sequence[ModelSpec]] = (
+        ModelSpec("deepseek-chat", "DeepSeek 快速", default=True, thinking=True, search=True, files=True,
+                  aliases=("deepseek-v4-flash", "deepseek-chat-nothinking", "deepseek-v4-flash-nothinking")),
+        ModelSpec("deepseek-reasoner", "DeepSeek 深度思考", thinking=True, always_thinks=True, search=True, files=True),
+        ModelSpec("deepseek-expert", "DeepSeek 专家", thinking=True, search=True, files=True,
+                  aliases=("deepseek-v4-pro", "deepseek-expert-nothinking", "deepseek-v4-pro-nothinking")),
+        ModelSpec("deepseek-v4-vision", "DeepSeek 识图", thinking=True, search=True, images=True,
+                  aliases=("deepseek-v4-vision-nothinking",)),
+    )  # fmt: skip
+    capabilities = Capabilities(
+        native_turns=True, branches=True, delete=True, search=True, sources=True, thinking=True, images=True,
+        files=True, max_prompt_chars=2_621_440,
+    )  # fmt: skip
+    token_pattern = re.compile(r"[A-Za-z0-9+/]{56,72}={0,2}")
+    state_hosts = ("deepseek.com",)
+    concurrency = 2  # the site has a word for a second answer while one is written; how many it allows is not known
+    evidence = "2026-08"
+    screen = ScreenRecipe(
+        answer="**" + COMPLETION,
+        reader=DeepSeekReader,
+        fresh="/",
+        conversation="/a/chat/s/{id}",
+        upload="**" + UPLOAD,
+        switches=frozenset({"model", "thinking", "search"}),
+    )
+
+    def __init__(self, config: SiteConfig | None = None) -> None:
+        super().__init__(config)
+        self._sessions: Stock[str] = Stock()
+        self._proofs: Stock[Proof] = Stock()
+
+    # login (section 2)
+
+    async def adopt(self, context: Context, token: str) -> None:
+        """The `value` of `userToken` in the page's localStorage."""
+        await context.set_state(login_state(token, self.home))
+
+    async def probe(self, tab: Tab) -> Login:
+        """users/current. There is no guest chat."""
+        try:
+            await (await Visit.of(tab)).user()
+        except LoginNeeded as error:
+            return Login(LoginState.DEAD, detail=error.message)
+        except ChallengeNeeded as error:
+            return Login(LoginState.CHALLENGED, detail=error.message)
+        return Login(LoginState.LIVE)
+
+    # chat (section 4)
+
+    async def chat(self, tab: Tab, turn: Turn, driver: str) -> AsyncGenerator[Event, None]:
+        """Files, session and proof side by side, then the completion.
+
+        What was prepared ahead may be stale, which the site tells by a code that nobody noted: a prompt that it refuses
+        so is sent once more, with nothing out of stock.
+        """
+        _, thinking = mode(turn)
+        visit = await Visit.of(tab)
+        files, (session, proof, stocked) = await both(visit.uploads(turn, thinking), self._begin(visit, turn))
+        pauses = iter(WRITING_PAUSES_S)
+        while True:
+            body = json.dumps(completion_body(turn, session, files))
+            async with tab.stream(
+                "POST", COMPLETION, headers=visit.headers | STREAM | proof.headers, body=body
+            ) as answer:
+                try:
+                    await self.accepted(answer)
+                except StillWriting:
+                    # The last answer has its end mark, but the site is still putting it away.
+                    if (pause_s := next(pauses, None)) is None:
+                        raise
+                    await asyncio.sleep(pause_s)
+                    proof = await visit.proof(COMPLETION)
+                except SiteError as error:
+                    if not stocked:
+                        raise await self._lost(visit, turn, error) from None
+                    logger.debug("sending once more, with nothing out of stock: {}", error)
+                    session, proof, stocked = await self._begin(visit, turn, fresh=True)
+                else:
+                    async with aclosing(self._read(visit, answer, session, proof)) as events:
+                        async for event in events:
+                            yield event
+                    return
+
+    async def _begin(self, visit: Visit, turn: Turn, *, fresh: bool = False) -> tuple[str, Proof, bool]:
+        """The session and the proof of a completion, and whether one of them is out of stock."""
+        proof = None if fresh else self._proofs.take()
+        if turn.conversation is not None:
+            return turn.conversation.id, proof or await visit.proof(COMPLETION), proof is not None
+        session = None if fresh else self._sessions.take()
+        made = await both(visit.session(session), visit.proof(COMPLETION, proof))
+        return *made, (session or proof) is not None
+
+    async def _restock(self, visit: Visit) -> None:
+        """Prepare for the next chat while the page waits for this one's answer."""
+        try:
+            if not self._proofs:
+                proof = await visit.proof(COMPLETION)
+                self._proofs.put(proof, proof.keeps_s)
+            if not self._sessions:
+                self._sessions.put(await visit.session(), SESSION_KEEPS_S)
+        except RelayError as error:
+            logger.debug("nothing was prepared ahead: {}", error)
+
+    async def _lost(self, visit: Visit, turn: Turn, error: SiteError) -> RelayError:
+        """What a refusal means that says nothing: perhaps the conversation is gone."""
+        if turn.conversation is None or not await visit.forgot(turn.conversation.id):
+            return error
+        return ConversationNotFound(f"DeepSeek has the conversation no more. {error.message}", refused=True)
+
+    async def _read(self, visit: Visit, answer: Answer, session: str, proof: Proof) -> AsyncGenerator[Event, None]:
+        """An answer, with its continuations where the site left it incomplete. Who leaves early stops it."""
+        reader = DeepSeekReader(session)
+        restocking = asyncio.create_task(self._restock(visit))
+        try:
+            yield Started(session)
+            async for event in reader.read_part(answer):
+                yield event
+            for _ in range(MAX_CONTINUATIONS):
+                if not reader.incomplete:
+                    return
+                body = json.dumps(continue_body(session, reader.message))
+                headers = visit.headers | STREAM | proof.headers
+                async with visit.tab.stream("POST", CONTINUE, headers=headers, body=body) as more:
+                    try:
+                        await self.accepted(more)
+                    except RelayError as error:
+                        logger.debug("the answer is not continued: {}", error)
+                        break
+                    async for event in reader.read_part(more):
+                        yield event
+            yield Finished("length")
+        except (GeneratorExit, asyncio.CancelledError):
+            if reader.message and not reader.over:
+                await finish(visit.stop(session, reader.message), STOP_S, "DeepSeek was not told to stop")
+            raise
+        finally:
+            restocking.cancel()
+            await asyncio.gather(restocking, return_exceptions=True)
+
+    async def accepted(self, answer: Answer) -> None:
+        """JSON in the place of a stream is a refusal, a page a challenge (section 9)."""
+        refuse_page(answer.status, answer.headers)
+        await super().accepted(answer)
+        if answer.content_type == "application/json":
+            said = await answer.read()
+            error = envelope(said).error(refused=True)
+            raise error or SiteChanged("an answer of DeepSeek", said[:200].decode("utf-8", "replace"))
+        answer.expect("text/event-stream")
+
+    async def upload(self, tab: Tab, attachment: Attachment) -> FileRef:
+        """Proof of work, upload, then wait until the site has read the file (section 7)."""
+        return await (await Visit.of(tab)).upload(attachment)
+
+    # screen (section 6)
+
+    async def choose(self, tab: Tab, turn: Turn) -> None:
+        """The mode, which only an empty chat offers, and the two switches. Raises LoginNeeded at the login's page."""
+        model_type, thinking = mode(turn)
+        screen = self.on_screen(tab)
+        if not await screen.wait("input", timeout_s=PAGE_S) and "/sign_in" in tab.url:
+            raise LoginNeeded("DeepSeek's page asks to log in.", refused=True)
+        if turn.conversation is None and (model_type != "default" or await screen.count("mode_default")):
+            await self._switch(screen, f"mode_{model_type}", on=True)
+        await self._switch(screen, "thinking", on=thinking)
+        await self._switch(screen, "search", on=turn.search)
+
+    async def _switch(self, screen: Screen, role: str, *, on: bool) -> None:
+        """Press a switch until it shows what is wanted: what is pressed before the page is alive is lost."""
+        for _ in range(PRESSES):
+            if bool(await screen.count(f"{role}_on")) == on:
+                return
+            try:
+                await screen.click(role)
+            except MissingRole as error:
+                error.refused = True  # nothing was typed yet
+                raise
+            if on:
+                await screen.wait(f"{role}_on", timeout_s=SWITCH_S)
+        raise await screen.missing(f"{role}_on", "a switch that cannot be pressed")
+
+    # clean-up (section 8)
+
+    async def delete(self, tab: Tab, conversation: str) -> None:
+        """chat_session/delete."""
+        await (await Visit.of(tab)).delete(conversation)

@@ -77,7 +77,6 @@ class CreatedSession(Answered):
 
     chat_session: Session | None = None
     id: str = ""
-    ttl_seconds: float = Field(0, ge=0)
 
     @property
     def session(self) -> str:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Generic, TypeVar
 
 from relay.browser.tab import Tab
 from relay.errors import SiteChanged
 from relay.sites.deepseek_messages import Challenge
+from relay.sites.deepseek_requests import proof_header
 
 SOLVE_S = 30.0
 """Longer than the slowest machine needs for the site's own difficulty (144,000)."""
+MARGIN_S = 15.0
+"""How long before its end a proof is no longer used."""
 SOLVER = (files("relay.sites") / "deepseek_pow.js").read_text("utf-8")
 
 T = TypeVar("T")
@@ -35,6 +39,24 @@ async def solve(tab: Tab, challenge: Challenge) -> int:
             refused=True,
         )
     return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A challenge and its answer, good for one call."""
+
+    challenge: Challenge
+    answer: int
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What carries it."""
+        return proof_header(self.challenge, self.answer)
+
+    @property
+    def keeps_s(self) -> float:
+        """How long it may be kept, from when it was made; by the site's own clock nothing is measured."""
+        return self.challenge.expire_after / 1000 - MARGIN_S
 
 
 class Stock(Generic[T]):

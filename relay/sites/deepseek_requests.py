@@ -98,12 +98,7 @@ def continue_body(session: str, message: int) -> dict[str, object]:
     return {"chat_session_id": session, "message_id": message, "fallback_to_resume": True}
 
 
-def stop_body(session: str, message: int) -> dict[str, object]:
-    """The body that stops an answer (section 4)."""
-    return {"chat_session_id": session, "message_id": message}
-
-
-def proof(challenge: Challenge, answer: int) -> dict[str, str]:
+def proof_header(challenge: Challenge, answer: int) -> dict[str, str]:
     """The header of a call that wants proof of work (section 4)."""
     said: dict[str, Any] = {
         "algorithm": challenge.algorithm,

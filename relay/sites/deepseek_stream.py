@@ -7,9 +7,10 @@ twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import AsyncGenerator, Iterable
 from typing import Any, Literal
 
+from relay.browser.answer import Answer
 from relay.chat.events import Event, Finished, Progress, Reasoning, Retracted, Search, Sources, Text, Turned
 from relay.errors import BadFrame, ContentRefused, ContextTooLong, CutAnswer, RelayError, SiteChanged, SiteError
 from relay.sites.base import Reader
@@ -53,10 +54,13 @@ class DeepSeekReader(Reader[SseEvent]):
     def __repr__(self) -> str:
         return f"<DeepSeekReader message {self.message or '-'} {[kind for kind, _ in self._passages]}>"
 
-    def resume(self) -> None:
-        """The answer goes on in another stream."""
+    async def read_part(self, answer: Answer) -> AsyncGenerator[Event, None]:
+        """Events of one of the streams that an answer comes in: it has no end mark where it is `incomplete`."""
         self.incomplete = self.over = False
         self._deltas.document.apply("SET", ("response", "status"), "WIP")
+        async for event in self.read(answer):
+            if not (self.incomplete and isinstance(event, Finished)):
+                yield event
 
     def feed(self, frame: SseEvent) -> Iterable[Event]:
         """Events of one frame; none once the answer is over."""

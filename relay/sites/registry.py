@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from relay.errors import UnknownModel
 from relay.sites.base import Site
+from relay.sites.deepseek import DeepSeek
 from relay.sites.demo import Demo
 from relay.sites.gradio import Gradio
 from relay.sites.kimi import Kimi
 
-SITES: dict[str, type[Site]] = {site.id: site for site in (Demo, Gradio, Kimi)}
+SITES: dict[str, type[Site]] = {site.id: site for site in (Demo, DeepSeek, Gradio, Kimi)}
 
 
 def site_class(site: str) -> type[Site]:
