@@ -17,7 +17,7 @@ from relay.browser.screen import FAULTS, MissingRole, Screen
 from relay.browser.tab import Tab
 from relay.browser.traffic import Traffic
 from relay.browser.world import PageException
-from relay.chat.events import Event, Finished, Started
+from relay.chat.events import Event, Finished, Started, Turned
 from relay.chat.request import Turn
 from relay.errors import BadRequest, BrowserFault, CutAnswer, LoginNeeded, RelayError, SiteChanged, SiteUnavailable
 from relay.sites.base import Reader, ScreenRecipe, Site
@@ -137,7 +137,8 @@ async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, Non
         with _setting_up(tab):
             await _type(site, recipe, tab, turn, screen, ahead=ahead)
         try:
-            async with aclosing(_read(site, recipe, recipe.reader(), tab, traffic)) as events:
+            answer = _read(site, recipe, recipe.reader(), tab, traffic)
+            async with aclosing(_named(answer, recipe, tab)) as events:
                 async for event in events:
                     finished = isinstance(event, Finished)
                     yield event
@@ -194,14 +195,9 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
         answer = screen.answer(
             before=before, thoughts=thoughts, drop=drop, settle_ms=recipe.settle_ms, dedented=recipe.dedented
         )
-        named = False
-        async with aclosing(answer) as events:
+        async with aclosing(_named(answer, recipe, tab)) as events:
             async for event in events:
                 finished = isinstance(event, Finished)
-                # As soon as the address tells: who leaves in mid-answer leaves a conversation behind as well.
-                if not named and (conversation := shown_at(await _address(tab) if finished else tab.url, recipe)):
-                    named = True
-                    yield Started(conversation)
                 yield event
     except RelayError:
         finished = True
@@ -209,6 +205,30 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
     finally:
         if not finished:
             await _stop(screen)
+
+
+async def _named(answer: AsyncGenerator[Event, None], recipe: ScreenRecipe, tab: Tab) -> AsyncGenerator[Event, None]:
+    """The events of an answer that may not tell its conversation: then the page's address does.
+
+    As soon as it does: who leaves in mid-answer leaves a conversation behind as well. A `Turned` waits for its name.
+    """
+    named, turned = "", ""
+    async with aclosing(answer) as events:
+        async for event in events:
+            if isinstance(event, Started | Turned) and event.conversation:
+                named = event.conversation
+            elif not named:
+                named = shown_at(await _address(tab) if isinstance(event, Finished) else tab.url, recipe)
+                if named:
+                    yield Started(named)
+                    if turned:
+                        yield Turned(named, turned)
+            if isinstance(event, Turned) and not event.conversation:
+                turned = event.message
+                if not named:
+                    continue
+                event = Turned(named, turned)
+            yield event
 
 
 def shown_at(address: str, recipe: ScreenRecipe) -> str:
