@@ -93,7 +93,7 @@ class Visit:
         file = parsed(File, response, sends_prompt=True)
         try:
             async with asyncio.timeout(PARSE_S):
-                while not _read(file, attachment.name):
+                while not was_read(file, attachment.name):
                     await asyncio.sleep(0.5)  # the site offers no event for it
                     file = (await self._get(Files, "file/fetch_files", {"file_ids": file.id})).files[0]
         except TimeoutError:
@@ -127,7 +127,7 @@ class Visit:
                 raise
 
 
-def _read(file: File, name: str) -> bool:
+def was_read(file: File, name: str) -> bool:
     """Whether the site has read a file. Raises BadRequest where it cannot, ContentRefused where it will not."""
     if file.rejected:
         raise ContentRefused(f"DeepSeek rejects the file {name!r}.")

@@ -13,11 +13,15 @@ import pytest
 from relay.browser.chromium import Context, State
 from relay.demo import session_cookie
 from relay.errors import LoginNeeded
+from relay.sites.deepseek import DeepSeek
+from relay.sites.deepseek_requests import login_state as login_state_of_deepseek
 from relay.sites.demo import SESSION, Demo
 from relay.sites.kimi import Kimi
 from relay.sites.kimi_requests import claims, login_state
 from relay.sites.registry import SITES
 
+DEEPSEEK = "kF3q/8Zt+" * 7 + "x"
+"""About 64 base64-like characters."""
 PATTERNS = {site.id: site.token_pattern for site in SITES.values() if site.token_pattern is not None}
 
 
@@ -41,12 +45,12 @@ def fits(site: str, text: str) -> bool:
 
 
 def test_which_sites_take_tokens() -> None:
-    assert set(PATTERNS) == {"demo", "kimi"}
+    assert set(PATTERNS) == {"demo", "deepseek", "kimi"}
 
 
 def test_each_knows_its_own() -> None:
     session = session_cookie("secret", "ann")[1]
-    for token, site in ((session, "demo"), (jwt(typ="access", sub="ann"), "kimi")):
+    for token, site in ((session, "demo"), (jwt(typ="access", sub="ann"), "kimi"), (DEEPSEEK, "deepseek")):
         assert [name for name in PATTERNS if fits(name, token)] == [site]
     parts = jwt(typ="refresh", sub="ann").split(".")
     assert fits("kimi", ".".join([*parts, *parts])), "of 2024: an array, joined by dots"
@@ -54,13 +58,13 @@ def test_each_knows_its_own() -> None:
 
 @pytest.mark.parametrize("site", PATTERNS)
 def test_what_is_no_token(site: str) -> None:
-    good = {"demo": session_cookie("secret", "ann")[1], "kimi": jwt(sub="ann")}[site]
+    good = {"demo": session_cookie("secret", "ann")[1], "deepseek": DEEPSEEK, "kimi": jwt(sub="ann")}[site]
     odd = [
         f"{good}\n",
         f" {good}",
         f"{good},",
         f"{good}\x00",
-        good.replace(".", "。"),
+        good.replace(".", "。").replace("/", "／"),
         good + "é",
         "rk-0123456789abcdef",
     ]
@@ -108,6 +112,12 @@ def test_no_payload_breaks_us() -> None:
     for payload in ("[" * 6000, "{" * 6000, "9" * 6000, "\xff\xfe", "null", '"x"', '{"exp":1e999}'):
         encoded = base64.urlsafe_b64encode(payload.encode("latin-1")).decode().rstrip("=")
         assert isinstance(claims(f"eyJhbGci.{encoded}.signature"), dict)
+
+
+async def test_deepseek_keeps_it_as_its_page_does() -> None:
+    shelf = Shelf()
+    await DeepSeek().adopt(shelf, DEEPSEEK)
+    assert shelf.put == [login_state_of_deepseek(DEEPSEEK, "https://chat.deepseek.com/")]
 
 
 async def test_demo_sets_the_cookie() -> None:
