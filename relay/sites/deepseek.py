@@ -6,7 +6,6 @@ Sections are those of the fact sheet.
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -28,6 +27,7 @@ from relay.sites.deepseek_proof import Proof, Stock
 from relay.sites.deepseek_requests import JSON, completion_body, continue_body, login_state, mode
 from relay.sites.deepseek_stream import DeepSeekReader
 from relay.sites.drivers import finish
+from relay.wire.json_text import dump_json
 
 STREAM = JSON | {"Accept": "text/event-stream"}
 SESSION_KEEPS_S = 24 * 3600.0
@@ -107,7 +107,7 @@ class DeepSeek(Site):
         files, (session, proof, stocked) = await both(visit.uploads(turn, thinking), self._begin(visit, turn))
         pauses = iter(WRITING_PAUSES_S)
         while True:
-            body = json.dumps(completion_body(turn, session, files))
+            body = dump_json(completion_body(turn, session, files)).encode()
             async with tab.stream(
                 "POST", COMPLETION, headers=visit.headers | STREAM | proof.headers, body=body
             ) as answer:
@@ -167,7 +167,7 @@ class DeepSeek(Site):
             for _ in range(MAX_CONTINUATIONS):
                 if not reader.incomplete:
                     return
-                body = json.dumps(continue_body(session, reader.message))
+                body = dump_json(continue_body(session, reader.message)).encode()
                 headers = visit.headers | STREAM | proof.headers
                 async with visit.tab.stream("POST", CONTINUE, headers=headers, body=body) as more:
                     try:
