@@ -280,11 +280,14 @@ class Site(ABC):
             await self.reset(tab)
         await self.choose(tab, turn)
 
-    def continues(self, driver: str) -> bool:
-        """Whether a driver can continue a conversation on the site."""
+    def continues(self, driver: str, *, newest: bool = True) -> bool:
+        """Whether a driver can continue a conversation on the site; `newest`: after its last message.
+
+        A page goes on there only, whatever the site's API can: elsewhere it would answer in another history.
+        """
         if driver.startswith("fetch"):
             return self.capabilities.native_turns
-        return driver == "screen" and bool(self.screen and self.screen.conversation)
+        return newest and driver == "screen" and bool(self.screen and self.screen.conversation)
 
     async def delete(self, tab: Tab, conversation: str) -> None:
         """Remove a conversation that the relay made."""
