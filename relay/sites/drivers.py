@@ -138,7 +138,7 @@ async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, Non
             await _type(site, recipe, tab, turn, screen, ahead=ahead)
         try:
             answer = _read(site, recipe, recipe.reader(), tab, traffic)
-            async with aclosing(_named(answer, recipe, tab)) as events:
+            async with aclosing(named(answer, recipe, tab)) as events:
                 async for event in events:
                     finished = isinstance(event, Finished)
                     yield event
@@ -195,7 +195,7 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
         answer = screen.answer(
             before=before, thoughts=thoughts, drop=drop, settle_ms=recipe.settle_ms, dedented=recipe.dedented
         )
-        async with aclosing(_named(answer, recipe, tab)) as events:
+        async with aclosing(named(answer, recipe, tab)) as events:
             async for event in events:
                 finished = isinstance(event, Finished)
                 yield event
@@ -207,7 +207,7 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
             await _stop(screen)
 
 
-async def _named(answer: AsyncGenerator[Event, None], recipe: ScreenRecipe, tab: Tab) -> AsyncGenerator[Event, None]:
+async def named(answer: AsyncGenerator[Event, None], recipe: ScreenRecipe, tab: Tab) -> AsyncGenerator[Event, None]:
     """The events of an answer that may not tell its conversation: then the page's address does.
 
     As soon as it does: who leaves in mid-answer leaves a conversation behind as well. A `Turned` waits for its name.
