@@ -151,10 +151,17 @@ class DeepSeek(Site):
             logger.debug("nothing was prepared ahead: {}", error)
 
     async def _lost(self, visit: Visit, turn: Turn, error: SiteError) -> RelayError:
-        """What a refusal means that says nothing: perhaps the conversation is gone."""
-        if turn.conversation is None or not await visit.forgot(turn.conversation.id):
+        """What a refusal means that says nothing.
+
+        Perhaps the conversation is gone; or one about an image wants it with each question (section 3), and only the
+        whole history has it.
+        """
+        if turn.conversation is None:
             return error
-        return ConversationNotFound(f"DeepSeek has the conversation no more. {error.message}", refused=True)
+        blind = mode(turn)[0] == "vision" and not turn.attachments
+        if not blind and not await visit.forgot(turn.conversation.id):
+            return error
+        return ConversationNotFound(f"DeepSeek does not go on with the conversation. {error.message}", refused=True)
 
     async def _read(self, visit: Visit, answer: Answer, session: str, proof: Proof) -> AsyncGenerator[Event, None]:
         """An answer, with its continuations where the site left it incomplete. Who leaves early stops it."""

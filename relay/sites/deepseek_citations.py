@@ -76,6 +76,8 @@ class Passage:
 
     def __init__(self) -> None:
         self.references: Sequence[Reference] = ()
+        self.revised: Revised | None = None
+        """Set while the text as it stands is another than was told."""
         self._told: list[str] = []
         self._held = ""
         self._characters = WholeCharacters()
@@ -85,15 +87,15 @@ class Passage:
 
     def grow(self, piece: str) -> None:
         """The site's next piece."""
-        self._told.append(piece)
-        self._held += piece
+        if self.revised is None:
+            self._told.append(piece)
+            self._held += piece
 
     def become(self, text: str) -> None:
-        """The whole text as it stands by now. Raises Revised where it is another than was told."""
+        """The whole text as it stands by now."""
         told = "".join(self._told)
-        if not text.startswith(told):
-            raise Revised(told, text)
         self._told = [told]
+        self.revised = None if text.startswith(told) else Revised(told, text)
         self.grow(text[len(told) :])
 
     def take(self, pages: Pages, *, final: bool = False) -> str:

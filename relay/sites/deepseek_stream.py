@@ -222,6 +222,9 @@ class DeepSeekReader(Reader[SseEvent]):
 
     def _finish(self, reason: Literal["stop", "length"]) -> Iterable[Event]:
         self.over = True
+        for _, passage in self._passages:
+            if passage.revised is not None:  # only its last word counts: before that it may be on its way to a refusal
+                raise passage.revised
         yield from self._tell(final=True)
         if not self._answered and reason == "stop":
             raise SiteError("DeepSeek ended its answer without a word. Send the request again.")

@@ -315,6 +315,21 @@ async def test_a_refusal(frames: list[Any]) -> None:
     assert not caught.value.refused, "no other account would be told more"
 
 
+async def test_a_refusal_of_2025() -> None:
+    """The sheet knows only its status; the words in the answer's place are no part of the answer."""
+    frames = [
+        {"v": {"response": {"message_id": 4, "status": "WIP", "content": ""}}},
+        {"p": "response/content", "o": "APPEND", "v": "I can"},
+        {"p": "response/content", "o": "SET", "v": "No."},
+        {"v": "No!"},
+        status("CONTENT_FILTER"),
+    ]
+    events = await read([stream(frames)])
+    assert (text(events), events[-1]) == ("I can", Retracted(""))
+    with pytest.raises(BadFrame):
+        await read([stream([*frames[:-1], END])])
+
+
 async def test_a_refusal_without_a_word() -> None:
     assert (await read([stream([snapshot(said("I")), status("CONTENT_FILTER")])]))[-1] == Retracted("")
 
