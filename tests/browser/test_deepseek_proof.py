@@ -13,6 +13,7 @@ from relay.errors import SiteChanged
 from relay.sites.deepseek_messages import Challenge
 from relay.sites.deepseek_proof import solve
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 ALL = (1 << 64) - 1
 CONSTANTS = [
     0x0000000000000001, 0x0000000000008082, 0x800000000000808A, 0x8000000080008000, 0x000000000000808B,
