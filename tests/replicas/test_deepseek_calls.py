@@ -374,14 +374,15 @@ async def test_stop_ends_the_stream_without_its_mark(client: httpx.AsyncClient, 
     token = mint("stopper")
     session = await new_session(client, token)
     async with client.stream("POST", **await chat_call(client, token, chat_body(session, "hi"))) as running:
-        text = ""
-        async for part in running.aiter_text():
+        parts, text = running.aiter_text(), ""
+        while "Because" not in text:
+            text += await anext(parts)
+        early = await client.post(**await chat_call(client, token, chat_body(session, "too early")))
+        assert refused(early)[1] == "有消息正在生成"
+        body = {"chat_session_id": session, "message_id": 2}
+        assert await biz(client, token, "chat/stop_stream", body) is None
+        async for part in parts:
             text += part
-            if "Because" in text:
-                early = await client.post(**await chat_call(client, token, chat_body(session, "too early")))
-                assert refused(early)[1] == "有消息正在生成"
-                body = {"chat_session_id": session, "message_id": 2}
-                assert await biz(client, token, "chat/stop_stream", body) is None
     assert "FINISHED" not in text
     [turn] = (await replicas.seen("deepseek", "stopper")).conversations[0].turns
     assert turn.stopped

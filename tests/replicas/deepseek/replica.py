@@ -38,7 +38,8 @@ class DeepSeek(Replica):
     as INCOMPLETE and is to be continued; ``input_character_limit`` of a prompt, ``session_chars`` of a conversation;
     ``older_session``, the shape of 2025; ``dead_status`` (200, 401, 403) and ``dead_inside`` (``biz_code``), how a dead
     login is told; ``file_fails`` and ``file_rejected``, what becomes of an upload.
-    ``Scenario.shield`` changes nothing: every send needs its proof of work.
+    ``Scenario.shield`` changes nothing: every send needs its proof of work. Nor does ``access_ttl_s``: a token is never
+    renewed.
     """
 
     id = "deepseek"

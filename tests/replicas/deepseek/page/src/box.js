@@ -17,7 +17,7 @@ export class Box {
     else this.node.dataset.hint = this.words.placeholder;
     this.text = "";
     this.node.oninput = () => {
-      this.held = this.plain ? this.node.value : this.node.textContent;
+      this.held = this.plain ? this.node.value : this.node.innerText;
       onInput();
     };
     this.node.onkeydown = (event) => {

@@ -191,37 +191,56 @@ class Page {
     this.update();
   }
 
-  // Runs an answer to its end; false when the site did not take the request at all.
+  // Runs an answer to its end; false when the site has refused the request.
   async follow(answer, path, request) {
     const running = (this.running = new AbortController());
     const telling = new Telling();
-    let ready = null;
+    const { signal } = running;
+    let refused = false;
     this.update();
     try {
       if (!this.session) this.prepare();
       const id = await this.session;
-      await stream(path, { chat_session_id: id, ...request }, running.signal, (event, data) => {
-        if (event === "ready") {
-          ready = data;
-          running.stop = { chat_session_id: id, message_id: data.response_message_id };
-          this.parent = data.response_message_id;
-          history.replaceState(null, "", `/a/chat/s/${id}`);
-        } else if (event === "title") document.title = data.content;
+      const take = (event, data) => {
+        if (event === "ready") this.ready(running, id, data);
+        else if (event === "title") document.title = data.content;
         else if (event === "message") {
           telling.take(data);
           if (telling.message) answer.show(telling.message);
         }
-      });
-      this.close(answer, telling.message, running.signal.aborted);
+      };
+      await stream(path, { chat_session_id: id, ...request }, signal, take);
+      this.close(answer, telling.message, signal.aborted);
     } catch (error) {
-      if (running.signal.aborted) this.close(answer, telling.message, true);
-      else this.complain(error);
-      if (ready && !running.signal.aborted) answer.note(error.message);
-    } finally {
-      if (this.running === running) this.running = null;
+      refused = !signal.aborted && !running.stop && (error instanceof Refusal || error instanceof Challenged);
+      if (signal.aborted) this.close(answer, telling.message, true);
+      else {
+        this.complain(error);
+        answer.note(error.message);
+      }
+    }
+    if (this.running === running) {
+      if (!running.stop && !refused) await this.resync();
+      this.running = null;
       this.update();
     }
-    return Boolean(ready) || running.signal.aborted;
+    return !refused;
+  }
+
+  ready(running, id, { response_message_id }) {
+    running.stop = { chat_session_id: id, message_id: response_message_id };
+    this.parent = response_message_id;
+    history.replaceState(null, "", `/a/chat/s/${id}`);
+  }
+
+  // An answer broke off before it told its ids: ask what the site has kept.
+  async resync() {
+    try {
+      const { chat_messages } = await get(`chat/history_messages?chat_session_id=${await this.session}`);
+      this.parent = chat_messages.findLast(({ role }) => role === "ASSISTANT")?.message_id ?? null;
+    } catch (error) {
+      this.complain(error);
+    }
   }
 
   close(answer, message, stopped = false) {
@@ -268,7 +287,7 @@ class Page {
     const { css, known } = this.names;
     const note = mark(element("div", css.toast, { textContent: text }), known, { role: "alert" });
     this.toasts.append(note);
-    setTimeout(() => note.remove(), 5000);
+    setTimeout(() => note.remove(), 10_000);
   }
 }
 

@@ -8,7 +8,7 @@ export class List {
   constructor(css) {
     this.items = [];
     this.visible = element("div", css.visible);
-    this.node = element("div", css.list, { onscroll: () => this.look() }, this.visible);
+    this.node = element("div", css.list, { onwheel: ({ deltaY }) => deltaY < 0 && this.look() }, this.visible);
   }
 
   add(item) {
@@ -23,7 +23,7 @@ export class List {
     item.remove();
   }
 
-  // Scrolled to the top: the turns before come back.
+  // Who scrolls up at the top sees the turns before.
   look() {
     const first = this.items.indexOf(this.visible.firstElementChild);
     if (this.node.scrollTop === 0 && first > 0) this.visible.prepend(...this.items.slice(Math.max(0, first - KEPT), first));
