@@ -100,7 +100,7 @@ class Runner:
         """One driver: in the conversation that is continued, or with the whole history in a new one."""
         chat, site = self._chat, self._account.site
         hold = chat.hold
-        if hold.match is not None and not site.continues(driver, newest=hold.match.newest):
+        if hold.match is not None and not site.continues(driver, chat.model, newest=hold.match.newest):
             if hold.match.explicit:
                 raise BadRequest(
                     f"The driver {driver} of {site.name} cannot continue a conversation there.", refused=True

@@ -15,6 +15,7 @@ from relay.browser.answer import Answer
 from relay.browser.chromium import Context
 from relay.browser.screen import Screen
 from relay.browser.tab import Tab
+from relay.browser.traffic import Traffic
 from relay.chat.events import Event, Finished
 from relay.chat.request import Attachment, FileRef, Turn
 from relay.errors import BadRequest, ConversationNotFound, CutAnswer
@@ -280,8 +281,14 @@ class Site(ABC):
             await self.reset(tab)
         await self.choose(tab, turn)
 
-    def continues(self, driver: str, *, newest: bool = True) -> bool:
-        """Whether a driver can continue a conversation on the site; `newest`: after its last message.
+    async def uploaded(self, uploads: Traffic) -> None:
+        """Screen driver: wait until the page has uploaded one file, by the calls of `ScreenRecipe.upload`."""
+        answer = await (await uploads.next()).answer()
+        await answer.raise_for_status()
+        await answer.read()
+
+    def continues(self, driver: str, model: str = "", *, newest: bool = True) -> bool:
+        """Whether a driver can continue a conversation on the site with a model; `newest`: after its last message.
 
         A page goes on there only, whatever the site's API can: elsewhere it would answer in another history.
         """

@@ -97,7 +97,7 @@ async def _type(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, screen: 
             for attachment in turn.attachments:  # one by one: many inputs silently take the first of several
                 await screen.attach([attachment])
                 if recipe.upload:
-                    await _uploaded(uploads)
+                    await _uploaded(site, uploads)
     try:
         await screen.submit(turn.prompt)
     except MissingRole as error:
@@ -113,13 +113,11 @@ async def _type(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, screen: 
         await _type(site, recipe, tab, turn, screen, ahead=False)
 
 
-async def _uploaded(uploads: Traffic) -> None:
+async def _uploaded(site: Site, uploads: Traffic) -> None:
     """Wait until the page has uploaded a file."""
     try:
         async with asyncio.timeout(UPLOAD_S):
-            answer = await (await uploads.next()).answer()
-            await answer.raise_for_status()
-            await answer.read()
+            await site.uploaded(uploads)
     except TimeoutError:
         raise SiteUnavailable(f"The page did not upload the file within {UPLOAD_S:g} s.", refused=True) from None
 
