@@ -17,21 +17,21 @@ from relay.browser.answer import Answer
 from relay.browser.chromium import Context
 from relay.browser.screen import MissingRole, Screen
 from relay.browser.tab import Tab
+from relay.browser.traffic import Traffic
 from relay.chat.events import Event, Finished, Started
 from relay.chat.request import Attachment, FileRef, Turn
-from relay.errors import ChallengeNeeded, ConversationNotFound, LoginNeeded, RelayError, SiteChanged, SiteError
+from relay.errors import ChallengeNeeded, ConversationNotFound, LoginNeeded, RelayError, SiteError
 from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, ScreenRecipe, Site, SiteConfig
 from relay.sites.deepseek_calls import COMPLETION, CONTINUE, UPLOAD, Visit, both
 from relay.sites.deepseek_messages import StillWriting, envelope, refuse_page
-from relay.sites.deepseek_proof import Proof, Stock
-from relay.sites.deepseek_requests import JSON, completion_body, continue_body, login_state, mode
+from relay.sites.deepseek_proof import Proof
+from relay.sites.deepseek_requests import JSON, MODEL_TYPES, completion_body, continue_body, login_state, mode
+from relay.sites.deepseek_stock import Stock
 from relay.sites.deepseek_stream import DeepSeekReader
 from relay.sites.drivers import finish
 from relay.wire.json_text import dump_json
 
 STREAM = JSON | {"Accept": "text/event-stream"}
-SESSION_KEEPS_S = 24 * 3600.0
-"""A third of what the site gives an unused session."""
 MAX_CONTINUATIONS = 20
 WRITING_PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 STOP_S = 3.0
@@ -48,9 +48,10 @@ class DeepSeek(Site):
     address = "https://chat.deepseek.com/"
     drivers = ("fetch", "screen", "dom")
     models: ClassVar[Sequence[ModelSpec]] = (
-        ModelSpec("deepseek-chat", "DeepSeek 快速", default=True, thinking=True, search=True, files=True,
+        ModelSpec("deepseek-chat", "DeepSeek 快速", default=True, thinking=True, search=True, images=True, files=True,
                   aliases=("deepseek-v4-flash", "deepseek-chat-nothinking", "deepseek-v4-flash-nothinking")),
-        ModelSpec("deepseek-reasoner", "DeepSeek 深度思考", thinking=True, always_thinks=True, search=True, files=True),
+        ModelSpec("deepseek-reasoner", "DeepSeek 深度思考", thinking=True, always_thinks=True, search=True, images=True,
+                  files=True),
         ModelSpec("deepseek-expert", "DeepSeek 专家", thinking=True, search=True, files=True,
                   aliases=("deepseek-v4-pro", "deepseek-expert-nothinking", "deepseek-v4-pro-nothinking")),
         ModelSpec("deepseek-v4-vision", "DeepSeek 识图", thinking=True, search=True, images=True,
@@ -75,8 +76,7 @@ class DeepSeek(Site):
 
     def __init__(self, config: SiteConfig | None = None) -> None:
         super().__init__(config)
-        self._sessions: Stock[str] = Stock()
-        self._proofs: Stock[Proof] = Stock()
+        self._stock = Stock()
 
     # login (section 2)
 
@@ -87,12 +87,12 @@ class DeepSeek(Site):
     async def probe(self, tab: Tab) -> Login:
         """users/current. There is no guest chat."""
         try:
-            await (await Visit.of(tab)).user()
+            user = await (await Visit.of(tab)).user()
         except LoginNeeded as error:
             return Login(LoginState.DEAD, detail=error.message)
         except ChallengeNeeded as error:
             return Login(LoginState.CHALLENGED, detail=error.message)
-        return Login(LoginState.LIVE)
+        return Login(LoginState.LIVE, user.email or "signed in")
 
     # chat (section 4)
 
@@ -104,7 +104,7 @@ class DeepSeek(Site):
         """
         _, thinking = mode(turn)
         visit = await Visit.of(tab)
-        files, (session, proof, stocked) = await both(visit.uploads(turn, thinking), self._begin(visit, turn))
+        files, (session, proof, stocked) = await both(visit.uploads(turn, thinking), self._stock.begin(visit, turn))
         pauses = iter(WRITING_PAUSES_S)
         while True:
             body = dump_json(completion_body(turn, session, files)).encode()
@@ -123,50 +123,29 @@ class DeepSeek(Site):
                     if not stocked:
                         raise await self._lost(visit, turn, error) from None
                     logger.debug("sending once more, with nothing out of stock: {}", error)
-                    session, proof, stocked = await self._begin(visit, turn, fresh=True)
+                    session, proof, stocked = await self._stock.begin(visit, turn, fresh=True)
                 else:
                     async with aclosing(self._read(visit, answer, session, proof)) as events:
                         async for event in events:
                             yield event
                     return
 
-    async def _begin(self, visit: Visit, turn: Turn, *, fresh: bool = False) -> tuple[str, Proof, bool]:
-        """The session and the proof of a completion, and whether one of them is out of stock."""
-        proof = None if fresh else self._proofs.take()
-        if turn.conversation is not None:
-            return turn.conversation.id, proof or await visit.proof(COMPLETION), proof is not None
-        session = None if fresh else self._sessions.take()
-        made = await both(visit.session(session), visit.proof(COMPLETION, proof))
-        return *made, (session or proof) is not None
-
-    async def _restock(self, visit: Visit) -> None:
-        """Prepare for the next chat while the page waits for this one's answer."""
-        try:
-            if not self._proofs:
-                proof = await visit.proof(COMPLETION)
-                self._proofs.put(proof, proof.keeps_s)
-            if not self._sessions:
-                self._sessions.put(await visit.session(), SESSION_KEEPS_S)
-        except RelayError as error:
-            logger.debug("nothing was prepared ahead: {}", error)
-
     async def _lost(self, visit: Visit, turn: Turn, error: SiteError) -> RelayError:
         """What a refusal means that says nothing.
 
-        Perhaps the conversation is gone; or one about an image wants it with each question (section 3), and only the
-        whole history has it.
+        Perhaps the conversation is gone; or it is not one that sees, or wants its image again (section 3): the whole
+        history in a new one has that.
         """
         if turn.conversation is None:
             return error
-        blind = mode(turn)[0] == "vision" and not turn.attachments
-        if not blind and not await visit.forgot(turn.conversation.id):
+        if mode(turn)[0] != "vision" and not await visit.forgot(turn.conversation.id):
             return error
         return ConversationNotFound(f"DeepSeek does not go on with the conversation. {error.message}", refused=True)
 
     async def _read(self, visit: Visit, answer: Answer, session: str, proof: Proof) -> AsyncGenerator[Event, None]:
         """An answer, with its continuations where the site left it incomplete. Who leaves early stops it."""
         reader = DeepSeekReader(session)
-        restocking = asyncio.create_task(self._restock(visit))
+        restocking = asyncio.create_task(self._stock.fill(visit))
         try:
             yield Started(session)
             async for event in reader.read_part(answer):
@@ -195,13 +174,17 @@ class DeepSeek(Site):
 
     async def accepted(self, answer: Answer) -> None:
         """JSON in the place of a stream is a refusal, a page a challenge (section 9)."""
+        if answer.content_type != "text/event-stream" or answer.status != 200:
+            await self._json(answer)
+            answer.expect("text/event-stream")
+
+    async def _json(self, answer: Answer) -> None:
+        """Raise what an answer of JSON says against what was sent."""
         refuse_page(answer.status, answer.headers)
-        await super().accepted(answer)
-        if answer.content_type == "application/json":
-            said = await answer.read()
-            error = envelope(said).error(refused=True)
-            raise error or SiteChanged("an answer of DeepSeek", said[:200].decode("utf-8", "replace"))
-        answer.expect("text/event-stream")
+        await answer.raise_for_status()
+        answer.expect("application/json")
+        if (error := envelope(await answer.read()).error(refused=True)) is not None:
+            raise error
 
     async def upload(self, tab: Tab, attachment: Attachment) -> FileRef:
         """Proof of work, upload, then wait until the site has read the file (section 7)."""
@@ -209,9 +192,21 @@ class DeepSeek(Site):
 
     # screen (section 6)
 
+    def continues(self, driver: str, model: str = "", *, newest: bool = True) -> bool:
+        """The page chooses a mode for new chats only."""
+        asked = "default" if driver.startswith("fetch") else MODEL_TYPES.get(model, "default")
+        return asked == "default" and super().continues(driver, model, newest=newest)
+
+    async def uploaded(self, uploads: Traffic) -> None:
+        """A file that the site refuses has an answer with HTTP 200: without this the prompt would go without it."""
+        answer = await (await uploads.next()).answer()
+        await self._json(answer)
+
     async def choose(self, tab: Tab, turn: Turn) -> None:
         """The mode, which only an empty chat offers, and the two switches. Raises LoginNeeded at the login's page."""
         model_type, thinking = mode(turn)
+        if model_type != "default" and turn.conversation is not None:
+            raise ConversationNotFound("DeepSeek's page cannot change the mode of a conversation.", refused=True)
         screen = self.on_screen(tab)
         if not await screen.wait("input", timeout_s=PAGE_S) and "/sign_in" in tab.url:
             raise LoginNeeded("DeepSeek's page asks to log in.", refused=True)

@@ -64,6 +64,8 @@ class CurrentUser(Answered):
     """`users/current`."""
 
     token: str = Field(min_length=1)
+    email: str | None = None
+    """One of the facts about the account, where it is among them."""
 
 
 class Session(Answered):

@@ -1,11 +1,9 @@
-"""DeepSeek's proof of work, solved in the page, and what is kept ready for the next chat (section 4)."""
+"""DeepSeek's proof of work, solved in the page (section 4 of the fact sheet)."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Generic, TypeVar
 
 from relay.browser.tab import Tab
 from relay.errors import SiteChanged
@@ -17,8 +15,6 @@ SOLVE_S = 30.0
 MARGIN_S = 15.0
 """How long before its end a proof is no longer used."""
 SOLVER = (files("relay.sites") / "deepseek_pow.js").read_text("utf-8")
-
-T = TypeVar("T")
 
 
 async def solve(tab: Tab, challenge: Challenge) -> int:
@@ -57,26 +53,3 @@ class Proof:
     def keeps_s(self) -> float:
         """How long it may be kept, from when it was made; by the site's own clock nothing is measured."""
         return self.challenge.expire_after / 1000 - MARGIN_S
-
-
-class Stock(Generic[T]):
-    """One thing that was prepared ahead, until somebody takes it or it spoils."""
-
-    def __init__(self) -> None:
-        self._thing: T | None = None
-        self._until = 0.0
-
-    def __repr__(self) -> str:
-        return f"<Stock {'one' if self else 'none'}>"
-
-    def __bool__(self) -> bool:
-        return self._thing is not None and time.monotonic() < self._until
-
-    def put(self, thing: T, keeps_s: float) -> None:
-        """Keep it for so many seconds."""
-        self._thing, self._until = thing, time.monotonic() + keeps_s
-
-    def take(self) -> T | None:
-        """What is there, which then is no more."""
-        thing, self._thing = (self._thing if self else None), None
-        return thing

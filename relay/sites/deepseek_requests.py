@@ -57,12 +57,13 @@ def headers(token: str, language: str, offset_s: int) -> dict[str, str]:
 
 
 def mode(turn: Turn) -> tuple[str, bool]:
-    """The model type and whether it thinks (section 3). Raises BadRequest where that does not fit the turn's files."""
+    """The model type and whether it thinks (section 3). Only one sees images: raises BadRequest where another must."""
     model_type = MODEL_TYPES.get(turn.model, "default")
-    images = any(attachment.kind == "image" for attachment in turn.attachments)
-    if images and model_type != "vision":
-        raise BadRequest("DeepSeek sees images with the model deepseek-v4-vision only.", param="model")
-    if model_type == "vision" and not images and turn.conversation is None:
+    if any(attachment.kind == "image" for attachment in turn.attachments):
+        if model_type == "expert":
+            raise BadRequest("DeepSeek's expert mode takes no images: send them to deepseek-v4-vision.", param="model")
+        model_type = "vision"
+    elif model_type == "vision" and turn.conversation is None:
         raise BadRequest("deepseek-v4-vision answers about an image: send one, or choose deepseek-chat.", param="model")
     return model_type, turn.thinking or turn.model == REASONER
 

@@ -30,7 +30,7 @@ from relay.errors import (
 from relay.sites.deepseek import DeepSeek
 from relay.sites.deepseek_calls import was_read
 from relay.sites.deepseek_messages import Challenge, CreatedSession, CurrentUser, File, Files, StillWriting, parsed
-from relay.sites.deepseek_proof import Proof, Stock
+from relay.sites.deepseek_proof import Proof
 from relay.sites.deepseek_requests import (
     bearer,
     completion_body,
@@ -40,6 +40,7 @@ from relay.sites.deepseek_requests import (
     mode,
     upload_headers,
 )
+from relay.sites.deepseek_stock import Kept
 from tests.unit.wire.cutting import json_values
 
 JSON = {"content-type": "application/json; charset=utf-8"}
@@ -150,6 +151,8 @@ def test_the_body_of_a_continuation() -> None:
         (Turn("", "deepseek-expert"), ("expert", False)),
         (Turn("", "deepseek-expert", thinking=True, attachments=(TEXT,)), ("expert", True)),
         (Turn("", "deepseek-v4-vision", attachments=(IMAGE,)), ("vision", False)),
+        (Turn("", "deepseek-chat", thinking=True, attachments=(TEXT, IMAGE)), ("vision", True)),
+        (Turn("", "deepseek-reasoner", attachments=(IMAGE,)), ("vision", True)),
         (Turn("", "deepseek-v4-vision", conversation=Conversation("s", "2")), ("vision", False)),
     ],
 )
@@ -157,12 +160,20 @@ def test_modes(turn: Turn, expected: tuple[str, bool]) -> None:
     assert mode(turn) == expected
 
 
-def test_images_are_for_vision_and_vision_is_for_images() -> None:
-    for model in ("deepseek-chat", "deepseek-expert", "deepseek-reasoner"):
-        with pytest.raises(BadRequest, match="deepseek-v4-vision"):
-            mode(Turn("", model, attachments=(TEXT, IMAGE)))
+def test_what_does_not_fit_its_mode() -> None:
+    with pytest.raises(BadRequest, match="takes no images"):
+        mode(Turn("", "deepseek-expert", attachments=(TEXT, IMAGE)))
     with pytest.raises(BadRequest, match="send one"):
         mode(Turn("", "deepseek-v4-vision"))
+
+
+def test_the_page_goes_on_only_in_a_mode_that_it_need_not_choose() -> None:
+    site = DeepSeek()
+    assert all(site.continues("fetch", model, newest=False) for model in ("deepseek-chat", "deepseek-expert"))
+    assert site.continues("screen", "deepseek-chat")
+    assert not site.continues("screen", "deepseek-chat", newest=False)
+    assert not site.continues("screen", "deepseek-expert")
+    assert not site.continues("dom", "deepseek-chat")
 
 
 # proof of work
@@ -211,16 +222,16 @@ def test_a_challenge_that_would_hang_the_page_is_refused(fields: dict[str, Any])
         challenge(**fields)
 
 
-def test_a_stock_spoils() -> None:
-    stock: Stock[str] = Stock()
-    assert not stock
-    assert stock.take() is None
-    stock.put("a", 60)
-    assert stock
-    assert (stock.take(), stock.take()) == ("a", None)
-    stock.put("b", Proof(challenge(expire_after=0), 1).keeps_s)
-    assert not stock
-    assert stock.take() is None
+def test_what_is_kept_spoils() -> None:
+    kept: Kept[str] = Kept()
+    assert not kept
+    assert kept.take() is None
+    kept.put("a", 60)
+    assert kept
+    assert (kept.take(), kept.take()) == ("a", None)
+    kept.put("b", Proof(challenge(expire_after=0), 1).keeps_s)
+    assert not kept
+    assert kept.take() is None
 
 
 # files
