@@ -203,17 +203,27 @@ class DeepSeek(Site):
         await self._json(answer)
 
     async def choose(self, tab: Tab, turn: Turn) -> None:
-        """The mode, which only an empty chat offers, and the two switches. Raises LoginNeeded at the login's page."""
+        """The mode, which only an empty chat offers, and the two switches. Raises LoginNeeded, MissingRole."""
         model_type, thinking = mode(turn)
         if model_type != "default" and turn.conversation is not None:
             raise ConversationNotFound("DeepSeek's page cannot change the mode of a conversation.", refused=True)
         screen = self.on_screen(tab)
-        if not await screen.wait("input", timeout_s=PAGE_S) and "/sign_in" in tab.url:
-            raise LoginNeeded("DeepSeek's page asks to log in.", refused=True)
+        await self._shown(tab, screen)
         if turn.conversation is None and (model_type != "default" or await screen.count("mode_default")):
             await self._switch(screen, f"mode_{model_type}", on=True)
         await self._switch(screen, "thinking", on=thinking)
         await self._switch(screen, "search", on=turn.search)
+
+    async def _shown(self, tab: Tab, screen: Screen) -> None:
+        """Wait until one can type. A page that was loaded ahead may have aged: it is loaded anew, once."""
+        for last in (not tab.fresh, True):
+            if await screen.wait("input", timeout_s=PAGE_S):
+                return
+            if "/sign_in" in tab.url:
+                raise LoginNeeded("DeepSeek's page asks to log in.", refused=True)
+            if last:
+                raise await screen.missing("input")
+            await self.reset(tab)
 
     async def _switch(self, screen: Screen, role: str, *, on: bool) -> None:
         """Press a switch until it shows what is wanted: what is pressed before the page is alive is lost."""
