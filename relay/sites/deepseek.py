@@ -219,8 +219,11 @@ class DeepSeek(Site):
         for last in (not tab.fresh, True):
             if await screen.wait("input", timeout_s=PAGE_S):
                 return
-            if "/sign_in" in tab.url:
-                raise LoginNeeded("DeepSeek's page asks to log in.", refused=True)
+            try:
+                await (await Visit.of(tab)).user()  # what stands in the place of the page, the API tells as well
+            except RelayError as error:
+                error.refused = True
+                raise
             if last:
                 raise await screen.missing("input")
             await self.reset(tab)
