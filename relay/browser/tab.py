@@ -19,7 +19,7 @@ from relay.browser.answer import Answer
 from relay.browser.cdp import CdpError, CdpSession, dead_or_refused
 from relay.browser.driver import DRIVER_ERRORS, said
 from relay.browser.traffic import Traffic, TrafficTap
-from relay.browser.world import World, WorldName
+from relay.browser.world import World, WorldName, navigated
 from relay.errors import BrowserFault, CutAnswer, RelayError, SiteUnavailable
 
 ERROR_PAGE = "chrome-error:"
@@ -164,7 +164,12 @@ class Tab:
             if isinstance(dead_or_refused(str(error)), BrowserFault):
                 raise BrowserFault(f"The page died while it opened {target}.") from None
             raise SiteUnavailable(f"{target} could not be opened ({said(error)}).") from None
-        await self.world().ready()
+        try:
+            await self.world().ready()
+        except CdpError as error:
+            if not navigated(error):
+                raise
+            # The page's own script has gone on at once (to a login, say): what is asked next is asked there.
 
     async def _navigate(self, target: str, timeout_s: float) -> None:
         for last in (False, True):

@@ -119,7 +119,7 @@ class World:
                     timeout_s=timeout_s,
                 )
             except CdpError as error:
-                if attempt == 1 and any(mark in str(error) for mark in _NAVIGATED):
+                if attempt == 1 and navigated(error):
                     self.lost(context)
                     continue
                 raise BrowserFault(f"The page went away under a call ({error}).") from None
@@ -136,6 +136,11 @@ class World:
             await self.call("stage", key, piece)
         logger.trace("staged {} bytes", len(data))
         return key
+
+
+def navigated(error: CdpError) -> bool:
+    """Whether a command failed because the page's document went away under it."""
+    return any(mark in str(error) for mark in _NAVIGATED)
 
 
 class PageException(Exception):
