@@ -57,9 +57,10 @@ class DeepSeek(Site):
         ModelSpec("deepseek-v4-vision", "DeepSeek 识图", thinking=True, search=True, images=True,
                   aliases=("deepseek-v4-vision-nothinking",)),
     )  # fmt: skip
+    # The page's box takes 2,621,440 characters, but a whole conversation is full after about a million.
     capabilities = Capabilities(
         native_turns=True, branches=True, delete=True, search=True, sources=True, thinking=True, images=True,
-        files=True, max_prompt_chars=2_621_440,
+        files=True, max_prompt_chars=1_000_000,
     )  # fmt: skip
     token_pattern = re.compile(r"[A-Za-z0-9+/]{56,72}={0,2}")
     state_hosts = ("deepseek.com",)
@@ -93,6 +94,9 @@ class DeepSeek(Site):
         except ChallengeNeeded as error:
             return Login(LoginState.CHALLENGED, detail=error.message)
         return Login(LoginState.LIVE, user.email or "signed in")
+
+    async def refresh(self, tab: Tab) -> None:
+        """Nothing renews a token; if another page has a new one by now, it stands in the storage that they share."""
 
     # chat (section 4)
 
