@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import ClassVar
 
 from loguru import logger
 
@@ -21,11 +20,11 @@ from relay.browser.traffic import Traffic
 from relay.chat.events import Event, Finished, Started
 from relay.chat.request import Attachment, FileRef, Turn
 from relay.errors import ChallengeNeeded, ConversationNotFound, LoginNeeded, RelayError, SiteError
-from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, ScreenRecipe, Site, SiteConfig
+from relay.sites.base import Capabilities, Login, LoginState, ScreenRecipe, Site, SiteConfig
 from relay.sites.deepseek_calls import COMPLETION, CONTINUE, UPLOAD, Visit, both
 from relay.sites.deepseek_messages import StillWriting, envelope, refuse_page
 from relay.sites.deepseek_proof import Proof
-from relay.sites.deepseek_requests import JSON, MODEL_TYPES, completion_body, continue_body, login_state, mode
+from relay.sites.deepseek_requests import JSON, MODEL_TYPES, MODELS, completion_body, continue_body, login_state, mode
 from relay.sites.deepseek_stock import Stock
 from relay.sites.deepseek_stream import DeepSeekReader
 from relay.sites.drivers import finish
@@ -47,16 +46,7 @@ class DeepSeek(Site):
     name = "DeepSeek"
     address = "https://chat.deepseek.com/"
     drivers = ("fetch", "screen", "dom")
-    models: ClassVar[Sequence[ModelSpec]] = (
-        ModelSpec("deepseek-chat", "DeepSeek 快速", default=True, thinking=True, search=True, images=True, files=True,
-                  aliases=("deepseek-v4-flash", "deepseek-chat-nothinking", "deepseek-v4-flash-nothinking")),
-        ModelSpec("deepseek-reasoner", "DeepSeek 深度思考", thinking=True, always_thinks=True, search=True, images=True,
-                  files=True),
-        ModelSpec("deepseek-expert", "DeepSeek 专家", thinking=True, search=True, files=True,
-                  aliases=("deepseek-v4-pro", "deepseek-expert-nothinking", "deepseek-v4-pro-nothinking")),
-        ModelSpec("deepseek-v4-vision", "DeepSeek 识图", thinking=True, search=True, images=True,
-                  aliases=("deepseek-v4-vision-nothinking",)),
-    )  # fmt: skip
+    models = MODELS
     # The page's box takes 2,621,440 characters, but a whole conversation is full after about a million.
     capabilities = Capabilities(
         native_turns=True, branches=True, delete=True, search=True, sources=True, thinking=True, images=True,

@@ -11,11 +11,22 @@ from urllib.parse import urlsplit
 from relay.browser.chromium import State
 from relay.chat.request import FileRef, Turn
 from relay.errors import BadRequest, ConversationNotFound, TooLarge
+from relay.sites.base import ModelSpec
 from relay.sites.deepseek_messages import Challenge
 
 VERSION = "2.0.0"  # of the page of 2026-08
 TOKEN = "userToken"
 """The key in localStorage that holds the login."""
+MODELS = (
+    ModelSpec("deepseek-chat", "DeepSeek 快速", default=True, thinking=True, search=True, images=True, files=True,
+              aliases=("deepseek-v4-flash", "deepseek-chat-nothinking", "deepseek-v4-flash-nothinking")),
+    ModelSpec("deepseek-reasoner", "DeepSeek 深度思考", thinking=True, always_thinks=True, search=True, images=True,
+              files=True),
+    ModelSpec("deepseek-expert", "DeepSeek 专家", thinking=True, search=True, files=True,
+              aliases=("deepseek-v4-pro", "deepseek-expert-nothinking", "deepseek-v4-pro-nothinking")),
+    ModelSpec("deepseek-v4-vision", "DeepSeek 识图", thinking=True, search=True, images=True,
+              aliases=("deepseek-v4-vision-nothinking",)),
+)  # fmt: skip
 MODEL_TYPES = {"deepseek-expert": "expert", "deepseek-v4-vision": "vision"}
 """By model; every other is `default` (section 3)."""
 REASONER = "deepseek-reasoner"
