@@ -29,7 +29,7 @@ from tests.replicas.deepseek.reading import events, refused, said, shown
 from tests.replicas.deepseek.tokens import read
 
 HOST = "chat.deepseek.com"
-CONTINUE, REGENERATE = "/api/v0/chat/continue", "/api/v0/chat/regenerate"
+REGENERATE = "/api/v0/chat/regenerate"
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ DEAD = [
 async def test_a_dead_login_is_told_with_http_200(
     client: httpx.AsyncClient, replicas: Replicas, changes: dict[str, str | None], code: int, login: Any
 ) -> None:
-    user = f"strict-{login}"
+    user = f"ds-strict-{login}"
     await replicas.play("deepseek", user, Scenario(login=login))
     sent = {name: value for name, value in {**headers(mint(user)), **changes}.items() if value is not None}
     assert refused(await client.get("/api/v0/users/current", headers=sent))[0] == code
@@ -83,16 +83,16 @@ async def test_a_dead_login_is_told_with_http_200(
 
 @pytest.mark.parametrize("status", [401, 403])
 async def test_or_with_a_status_or_inside(client: httpx.AsyncClient, replicas: Replicas, status: int) -> None:
-    await replicas.play("deepseek", "gone", Scenario(login="dead", options={"dead_status": status}))
-    answer = await client.get("/api/v0/users/current", headers=headers(mint("gone")))
+    await replicas.play("deepseek", "ds-gone", Scenario(login="dead", options={"dead_status": status}))
+    answer = await client.get("/api/v0/users/current", headers=headers(mint("ds-gone")))
     assert (answer.status_code, answer.json()["code"]) == (status, 40003)
-    await replicas.play("deepseek", "gone", Scenario(login="dead", options={"dead_inside": True}))
-    told = (await client.get("/api/v0/users/current", headers=headers(mint("gone")))).json()
+    await replicas.play("deepseek", "ds-gone", Scenario(login="dead", options={"dead_inside": True}))
+    told = (await client.get("/api/v0/users/current", headers=headers(mint("ds-gone")))).json()
     assert (told["code"], told["data"]["biz_code"]) == (0, 40003)
 
 
 async def test_a_living_login(client: httpx.AsyncClient) -> None:
-    token = mint("alive")
+    token = mint("ds-alive")
     assert (await biz(client, token, "users/current"))["token"] == token
     cookie = {"cookie": f"ds_session_id={token}"}
     bare = {name: value for name, value in headers(token).items() if name != "authorization"}
@@ -112,7 +112,7 @@ async def test_a_living_login(client: httpx.AsyncClient) -> None:
     ],
 )
 async def test_each_wrong_header_is_refused(client: httpx.AsyncClient, header: str, value: str | None) -> None:
-    token = mint("strict")
+    token = mint("ds-strict")
     call = await chat_call(client, token, chat_body(await new_session(client, token), "hi"))
     call["headers"] = {name: told for name, told in {**call["headers"], header: value}.items() if told is not None}
     answer = await client.post(**call)
@@ -123,8 +123,8 @@ async def test_each_wrong_header_is_refused(client: httpx.AsyncClient, header: s
 
 
 async def test_a_challenge_is_the_sheets(client: httpx.AsyncClient, replicas: Replicas) -> None:
-    await replicas.play("deepseek", "miner", Scenario(options={"difficulty": 144_000}))
-    made = (await biz(client, mint("miner"), "chat/create_pow_challenge", {"target_path": CHAT}))["challenge"]
+    await replicas.play("deepseek", "ds-miner", Scenario(options={"difficulty": 144_000}))
+    made = (await biz(client, mint("ds-miner"), "chat/create_pow_challenge", {"target_path": CHAT}))["challenge"]
     assert set(made) == {
         "algorithm",
         "challenge",
@@ -137,7 +137,7 @@ async def test_a_challenge_is_the_sheets(client: httpx.AsyncClient, replicas: Re
     }
     assert (made["algorithm"], made["difficulty"], made["expire_after"]) == ("DeepSeekHashV1", 144_000, 300_000)
     assert len(made["challenge"]) == 64
-    easy = (await biz(client, mint("digger"), "chat/create_pow_challenge", {"target_path": CHAT}))["challenge"]
+    easy = (await biz(client, mint("ds-digger"), "chat/create_pow_challenge", {"target_path": CHAT}))["challenge"]
     text = f"{easy['salt']}_{easy['expire_at']}_{solve(easy)}"
     assert digest(text.encode()).hex() == easy["challenge"]
 
@@ -161,7 +161,7 @@ async def test_a_challenge_is_the_sheets(client: httpx.AsyncClient, replicas: Re
     ids=str,
 )
 async def test_each_wrong_proof_is_refused(client: httpx.AsyncClient, change: Any) -> None:
-    token = mint("cheat")
+    token = mint("ds-cheat")
     session = await new_session(client, token)
     challenge = (await biz(client, token, "chat/create_pow_challenge", {"target_path": CHAT}))["challenge"]
     sent = headers(token) | {"accept": "text/event-stream"}
@@ -175,7 +175,7 @@ async def test_each_wrong_proof_is_refused(client: httpx.AsyncClient, change: An
 async def test_a_proof_is_good_once_for_its_user_and_path_and_not_for_ever(
     client: httpx.AsyncClient, replicas: Replicas
 ) -> None:
-    token, thief = mint("prover"), mint("thief")
+    token, thief = mint("ds-prover"), mint("ds-thief")
     body = chat_body(await new_session(client, token), "hi")
     call = await chat_call(client, token, body)
     assert events(await client.post(**call))
@@ -185,10 +185,10 @@ async def test_a_proof_is_good_once_for_its_user_and_path_and_not_for_ever(
     assert refused(await client.post(CHAT, headers=theirs, json=stolen))[1] == "INVALID_POW_RESPONSE"
     other = await proved(client, token, UPLOAD) | {"accept": "text/event-stream"}
     assert refused(await client.post(CHAT, headers=other, json=body))[1] == "INVALID_POW_RESPONSE"
-    await replicas.play("deepseek", "prover", Scenario(options={"expire_after_ms": -1}))
+    await replicas.play("deepseek", "ds-prover", Scenario(options={"expire_after_ms": -1}))
     late = await chat_call(client, token, body)
     assert refused(await client.post(**late))[1] == "INVALID_POW_RESPONSE"
-    [*_, record] = await replicas.records(account="prover", operation="chat")
+    [*_, record] = await replicas.records(account="ds-prover", operation="chat")
     assert record.refused == "the challenge has expired"
 
 
@@ -214,7 +214,7 @@ async def test_a_proof_is_good_once_for_its_user_and_path_and_not_for_ever(
     ids=str,
 )
 async def test_each_wrong_field_is_refused(client: httpx.AsyncClient, changes: dict[str, Any]) -> None:
-    token = mint("strict")
+    token = mint("ds-strict")
     body = chat_body(await new_session(client, token), "hi") | changes
     answer = await client.post(**await chat_call(client, token, body))
     assert answer.status_code == 400, answer.text
@@ -222,7 +222,7 @@ async def test_each_wrong_field_is_refused(client: httpx.AsyncClient, changes: d
 
 @pytest.mark.parametrize("missing", sorted(chat_body("", "")))
 async def test_each_missing_field_is_refused(client: httpx.AsyncClient, missing: str) -> None:
-    token = mint("strict")
+    token = mint("ds-strict")
     body = chat_body(await new_session(client, token), "hi")
     del body[missing]
     answer = await client.post(**await chat_call(client, token, body))
@@ -230,7 +230,7 @@ async def test_each_missing_field_is_refused(client: httpx.AsyncClient, missing:
 
 
 async def test_a_body_that_is_no_json_is_refused(client: httpx.AsyncClient) -> None:
-    token = mint("strict")
+    token = mint("ds-strict")
     sent = await proved(client, token)
     answer = await client.post(CHAT, headers=sent | {"content-type": "text/plain"}, content=b"{}")
     assert answer.status_code == 415
@@ -250,7 +250,7 @@ async def test_a_body_that_is_no_json_is_refused(client: httpx.AsyncClient) -> N
     ],
 )
 async def test_the_other_bodies_are_strict_too(client: httpx.AsyncClient, path: str, body: object) -> None:
-    answer = await client.post(f"/api/v0/{path}", headers=headers(mint("strict")), json=body)
+    answer = await client.post(f"/api/v0/{path}", headers=headers(mint("ds-strict")), json=body)
     assert answer.status_code == 400, answer.text
 
 
@@ -258,7 +258,7 @@ async def test_the_other_bodies_are_strict_too(client: httpx.AsyncClient, path: 
 
 
 async def test_a_conversation_goes_on_after_its_answers_only(client: httpx.AsyncClient, replicas: Replicas) -> None:
-    token = mint("turns")
+    token = mint("ds-turns")
     session = await new_session(client, token)
     for wrong in (0, 1, 2):
         answer = await client.post(**await chat_call(client, token, chat_body(session, "no", parent=wrong)))
@@ -273,10 +273,10 @@ async def test_a_conversation_goes_on_after_its_answers_only(client: httpx.Async
     assert "title" not in [event for event, _ in second]
     branch = await ask(client, token, session, "two, but else", parent=2)
     assert branch[0][1]["response_message_id"] == 6
-    thief = mint("thief")
+    thief = mint("ds-thief")
     stolen = await client.post(**await chat_call(client, thief, chat_body(session, "mine", parent=2)))
     assert refused(stolen)[1] == "会话不存在"
-    [talk] = (await replicas.seen("deepseek", "turns")).conversations
+    [talk] = (await replicas.seen("deepseek", "ds-turns")).conversations
     assert (talk.id, talk.deleted, talk.temporary) == (session, False, False)
     assert [(turn.prompt, turn.parent, turn.answer) for turn in talk.turns] == [
         ("one", "", "2"),
@@ -295,12 +295,12 @@ async def test_a_conversation_goes_on_after_its_answers_only(client: httpx.Async
 
 
 async def test_sessions_are_listed_and_deleted(client: httpx.AsyncClient, replicas: Replicas) -> None:
-    token = mint("keeper")
+    token = mint("ds-keeper")
     made = await biz(client, token, "chat_session/create", {})
     assert made["ttl_seconds"] == 259_200
     assert (made["chat_session"]["agent"], made["chat_session"]["title_type"]) == ("chat", "WIP")
     empty, used = made["chat_session"]["id"], await new_session(client, token)
-    assert (await replicas.seen("deepseek", "keeper")).conversations == [], "nobody has written yet"
+    assert (await replicas.seen("deepseek", "ds-keeper")).conversations == [], "nobody has written yet"
     await ask(client, token, used, "hi")
     page = await biz(client, token, "chat_session/fetch_page", count="1")
     assert ([each["id"] for each in page["chat_sessions"]], page["has_more"]) == ([used], True)
@@ -309,26 +309,26 @@ async def test_sessions_are_listed_and_deleted(client: httpx.AsyncClient, replic
     assert refused(again)[1] == "会话不存在"
     gone = await client.post(**await chat_call(client, token, chat_body(used, "two", parent=2)))
     assert refused(gone)[1] == "会话不存在"
-    assert [talk.deleted for talk in (await replicas.seen("deepseek", "keeper")).conversations] == [True]
+    assert [talk.deleted for talk in (await replicas.seen("deepseek", "ds-keeper")).conversations] == [True]
     page = await biz(client, token, "chat_session/fetch_page", count="10")
     assert [each["id"] for each in page["chat_sessions"]] == [empty]
     await biz(client, token, "chat_session/delete_all", {})
-    state = await replicas.state("deepseek", "keeper")
+    state = await replicas.state("deepseek", "ds-keeper")
     assert [session["deleted"] for session in state["sessions"]] == [True, True]
-    await replicas.play("deepseek", "keeper", Scenario(options={"older_session": True}))
+    await replicas.play("deepseek", "ds-keeper", Scenario(options={"older_session": True}))
     assert len((await biz(client, token, "chat_session/create", {"character_id": None}))["id"]) == 36
 
 
 async def test_echo_and_recall(client: httpx.AsyncClient, replicas: Replicas) -> None:
-    await replicas.play("deepseek", "echo", Scenario(answer=Answer(echo=True, recall=True, count=3)))
-    token = mint("echo")
+    await replicas.play("deepseek", "ds-echo", Scenario(answer=Answer(echo=True, recall=True, count=3)))
+    token = mint("ds-echo")
     session = await new_session(client, token)
     assert said(shown(await ask(client, token, session, "one\n two ")), "RESPONSE") == "one\n two "
     assert said(shown(await ask(client, token, session, "three", parent=2)), "RESPONSE") == "one\n two \n\nthree"
 
 
 async def test_an_answer_is_made_once_more(client: httpx.AsyncClient, replicas: Replicas) -> None:
-    token = mint("again")
+    token = mint("ds-again")
     session = await new_session(client, token)
     await ask(client, token, session, "one")
     body = {"chat_session_id": session, "child_message_id": 2}
@@ -338,40 +338,15 @@ async def test_an_answer_is_made_once_more(client: httpx.AsyncClient, replicas: 
     assert refused(wrong)[1] == "invalid message id"
     unproved = await client.post(REGENERATE, headers=headers(token) | {"accept": "text/event-stream"}, json=body)
     assert refused(unproved)[1] == "INVALID_POW_RESPONSE"
-    turns = (await replicas.seen("deepseek", "again")).conversations[0].turns
+    turns = (await replicas.seen("deepseek", "ds-again")).conversations[0].turns
     assert [(turn.prompt, turn.answer, turn.again) for turn in turns] == [("one", "2", False), ("one", "3", True)]
     assert turns[1].thinking
     await ask(client, token, session, "two", parent=3)
 
 
-async def test_an_incomplete_answer_is_continued(client: httpx.AsyncClient, replicas: Replicas) -> None:
-    answer = Answer(chars=600, count=9, reasoning_chars=40, seed=2)
-    await replicas.play("deepseek", "long", Scenario(answer=answer, options={"incomplete_after": 12}))
-    token = mint("long")
-    session = await new_session(client, token)
-    call = await chat_call(client, token, chat_body(session, "go"))
-    first = shown(events(await client.post(**call)))
-    assert first["status"] == "INCOMPLETE"
-    assert said(first, "THINK") == answer.reasoning()
-    assert said(first, "RESPONSE") != answer.text()
-    body = {"chat_session_id": session, "message_id": 2, "fallback_to_resume": True}
-    # The proof of the send goes along once.
-    pairs = events(await client.post(CONTINUE, headers=call["headers"], json=body))
-    assert pairs[0][1]["response_message_id"] == 2
-    assert said(pairs[2][1]["v"]["response"], "RESPONSE") == said(first, "RESPONSE"), "begins with all that was there"
-    whole = shown(pairs)
-    assert (whole["status"], said(whole, "RESPONSE")) == ("FINISHED", answer.text())
-    over = await client.post(**await chat_call(client, token, body, CONTINUE))
-    assert refused(over)[1] == "invalid message id", "it is complete now"
-    twice = await client.post(CONTINUE, headers=call["headers"], json=body)
-    assert refused(twice)[1] == "INVALID_POW_RESPONSE"
-    [turn] = (await replicas.seen("deepseek", "long")).conversations[0].turns
-    assert not turn.stopped
-
-
 async def test_stop_ends_the_stream_without_its_mark(client: httpx.AsyncClient, replicas: Replicas) -> None:
-    await replicas.play("deepseek", "stopper", Scenario(faults=[Fault(kind="stall", after=3, times=1)]))
-    token = mint("stopper")
+    await replicas.play("deepseek", "ds-stopper", Scenario(faults=[Fault(kind="stall", after=3, times=1)]))
+    token = mint("ds-stopper")
     session = await new_session(client, token)
     async with client.stream("POST", **await chat_call(client, token, chat_body(session, "hi"))) as running:
         parts, text = running.aiter_text(), ""
@@ -384,7 +359,7 @@ async def test_stop_ends_the_stream_without_its_mark(client: httpx.AsyncClient, 
         async for part in parts:
             text += part
     assert "FINISHED" not in text
-    [turn] = (await replicas.seen("deepseek", "stopper")).conversations[0].turns
+    [turn] = (await replicas.seen("deepseek", "ds-stopper")).conversations[0].turns
     assert turn.stopped
     history = await biz(client, token, "chat/history_messages", chat_session_id=session)
     assert history["chat_messages"][1]["status"] == "INCOMPLETE"
@@ -392,13 +367,13 @@ async def test_stop_ends_the_stream_without_its_mark(client: httpx.AsyncClient, 
 
 
 async def test_leaving_frees_the_session(client: httpx.AsyncClient, replicas: Replicas) -> None:
-    await replicas.play("deepseek", "leaver", Scenario(faults=[Fault(kind="stall", after=1, times=1)]))
-    token = mint("leaver")
+    await replicas.play("deepseek", "ds-leaver", Scenario(faults=[Fault(kind="stall", after=1, times=1)]))
+    token = mint("ds-leaver")
     session = await new_session(client, token)
     async with client.stream("POST", **await chat_call(client, token, chat_body(session, "hi"))) as running:
         assert await anext(running.aiter_raw())
-    await replicas.records(account="leaver", operation="chat", state="aborted", count=1)
-    assert [turn.stopped for turn in (await replicas.seen("deepseek", "leaver")).conversations[0].turns] == [True]
+    await replicas.records(account="ds-leaver", operation="chat", state="aborted", count=1)
+    assert [turn.stopped for turn in (await replicas.seen("deepseek", "ds-leaver")).conversations[0].turns] == [True]
     await ask(client, token, session, "again", parent=2)
     unknown = await client.post(
         "/api/v0/chat/stop_stream", headers=headers(token), json={"chat_session_id": session, "message_id": 1}
@@ -413,6 +388,6 @@ async def test_pages_and_a_scenario_that_it_does_not_know(client: httpx.AsyncCli
         assert (answer.status_code, "unsafe-eval" in answer.headers["content-security-policy"]) == (200, False)
     assert (await client.get("/a/chat/s/x")).status_code == 404
     with pytest.raises(httpx.HTTPStatusError):
-        await replicas.play("deepseek", "misspelt", Scenario(options={"dificulty": 1}))
+        await replicas.play("deepseek", "ds-misspelt", Scenario(options={"dificulty": 1}))
     results = await asyncio.gather(*(client.get("/assets/index.html") for _ in range(2)))
     assert {result.status_code for result in results} == {200}

@@ -42,8 +42,8 @@ async def test_the_sample_of_the_sheet(client: httpx.AsyncClient, replicas: Repl
         Piece(kind="cite", page=1),
         Piece(text="."),
     ]
-    await replicas.play("deepseek", "sample", Scenario(answer=Answer(pieces=pieces)))
-    token = mint("sample")
+    await replicas.play("deepseek", "ds-sample", Scenario(answer=Answer(pieces=pieces)))
+    token = mint("ds-sample")
     pairs = await ask(client, token, await new_session(client, token), "About tea", search_enabled=True)
     assert pairs[0] == ("ready", {"request_message_id": 1, "response_message_id": 2, "model_type": "default"})
     assert [event for event, _ in pairs if event != "message"] == [
@@ -102,8 +102,8 @@ async def test_who_asks_for_no_thoughts_and_no_search_gets_none(client: httpx.As
         Piece(kind="cite"),
         Piece(kind="media", data="AAAA"),
     ]
-    await replicas.play("deepseek", "plain", Scenario(answer=Answer(pieces=pieces)))
-    token = mint("plain")
+    await replicas.play("deepseek", "ds-plain", Scenario(answer=Answer(pieces=pieces)))
+    token = mint("ds-plain")
     pairs = await ask(client, token, await new_session(client, token), "hi", thinking_enabled=False)
     assert [(each["type"], each["content"]) for each in shown(pairs)["fragments"]][:-1] == [("RESPONSE", "Yes")]
 
@@ -131,7 +131,7 @@ async def test_the_streams_of_2026_say_the_same(
         Piece(kind="cite", page=1),
     ]
     scenario = Scenario(answer=Answer(pieces=pieces), options={"stream": stream}, cuts=cuts)
-    user = f"{stream}-{cuts}"
+    user = f"ds-{stream}-{cuts}"
     await replicas.play("deepseek", user, scenario)
     token = mint(user)
     pairs = await ask(client, token, await new_session(client, token), "hi", search_enabled=True)
@@ -160,8 +160,8 @@ async def test_the_flat_stream_of_2025(client: httpx.AsyncClient, replicas: Repl
         Piece(kind="cite"),
         Piece(text=" is"),
     ]
-    await replicas.play("deepseek", "flat", Scenario(answer=Answer(pieces=pieces), options={"stream": "2025h2"}))
-    token = mint("flat")
+    await replicas.play("deepseek", "ds-flat", Scenario(answer=Answer(pieces=pieces), options={"stream": "2025h2"}))
+    token = mint("ds-flat")
     pairs = await ask(client, token, await new_session(client, token), "hi", search_enabled=True)
     inner = [data for event, data in pairs if event == "message"][1:]
     assert [
@@ -181,8 +181,8 @@ async def test_the_flat_stream_of_2025(client: httpx.AsyncClient, replicas: Repl
 
 
 async def test_the_choices_of_2025(client: httpx.AsyncClient, replicas: Replicas) -> None:
-    await replicas.play("deepseek", "choices", Scenario(options={"stream": "2025h1"}))
-    token = mint("choices")
+    await replicas.play("deepseek", "ds-choices", Scenario(options={"stream": "2025h1"}))
+    token = mint("ds-choices")
     answer = await client.post(**await chat_call(client, token, chat_body(await new_session(client, token), "hi")))
     whole, done = answer.text.rsplit("data: [DONE]\n\n", 1)
     assert done == ""
@@ -197,16 +197,41 @@ async def test_the_choices_of_2025(client: httpx.AsyncClient, replicas: Replicas
 
 async def test_a_megabyte_cut_anywhere_is_whole(client: httpx.AsyncClient, replicas: Replicas) -> None:
     answer = Answer(chars=1_000_000, count=400, reasoning_chars=10_000, seed=4)
-    await replicas.play("deepseek", "megabyte", Scenario(answer=answer, cuts=11))
-    token = mint("megabyte")
+    await replicas.play("deepseek", "ds-megabyte", Scenario(answer=answer, cuts=11))
+    token = mint("ds-megabyte")
     message = shown(await ask(client, token, await new_session(client, token), "hi"))
     assert said(message, "RESPONSE") == answer.text()
     assert said(message, "THINK") == answer.reasoning()
 
 
+async def test_an_incomplete_answer_is_continued(client: httpx.AsyncClient, replicas: Replicas) -> None:
+    answer = Answer(chars=600, count=9, reasoning_chars=40, seed=2)
+    await replicas.play("deepseek", "ds-long", Scenario(answer=answer, options={"incomplete_after": 12}))
+    token = mint("ds-long")
+    session = await new_session(client, token)
+    call = await chat_call(client, token, chat_body(session, "go"))
+    first = shown(events(await client.post(**call)))
+    assert first["status"] == "INCOMPLETE"
+    assert said(first, "THINK") == answer.reasoning()
+    assert said(first, "RESPONSE") != answer.text()
+    body = {"chat_session_id": session, "message_id": 2, "fallback_to_resume": True}
+    # The proof of the send goes along once.
+    pairs = events(await client.post(CONTINUE, headers=call["headers"], json=body))
+    assert pairs[0][1]["response_message_id"] == 2
+    assert said(pairs[2][1]["v"]["response"], "RESPONSE") == said(first, "RESPONSE"), "begins with all that was there"
+    whole = shown(pairs)
+    assert (whole["status"], said(whole, "RESPONSE")) == ("FINISHED", answer.text())
+    over = await client.post(**await chat_call(client, token, body, CONTINUE))
+    assert refused(over)[1] == "invalid message id", "it is complete now"
+    twice = await client.post(CONTINUE, headers=call["headers"], json=body)
+    assert refused(twice)[1] == "INVALID_POW_RESPONSE"
+    [turn] = (await replicas.seen("deepseek", "ds-long")).conversations[0].turns
+    assert not turn.stopped
+
+
 async def test_a_full_conversation(client: httpx.AsyncClient, replicas: Replicas) -> None:
-    await replicas.play("deepseek", "full", Scenario(options={"session_chars": 80, "input_character_limit": 100}))
-    token = mint("full")
+    await replicas.play("deepseek", "ds-full", Scenario(options={"session_chars": 80, "input_character_limit": 100}))
+    token = mint("ds-full")
     session = await new_session(client, token)
     assert shown(await ask(client, token, session, "hi"))["status"] == "FINISHED"
     full = shown(await ask(client, token, session, "x" * 60, parent=2))
@@ -220,8 +245,8 @@ async def test_a_full_conversation(client: httpx.AsyncClient, replicas: Replicas
 
 async def test_a_refusal_takes_back_what_was_shown(client: httpx.AsyncClient, replicas: Replicas) -> None:
     fault = Fault(kind="refusal", after=4, message="换个话题", times=1)
-    await replicas.play("deepseek", "banned words", Scenario(faults=[fault]))
-    token = mint("banned words")
+    await replicas.play("deepseek", "ds-banned words", Scenario(faults=[fault]))
+    token = mint("ds-banned words")
     session = await new_session(client, token)
     pairs = await ask(client, token, session, "hi")
     message = shown(pairs)
@@ -253,19 +278,19 @@ async def test_failures_inside_the_stream(client: httpx.AsyncClient, replicas: R
 
 async def test_an_error_before_the_stream_leaves_no_trace(client: httpx.AsyncClient, replicas: Replicas) -> None:
     fault = Fault(kind="error", code="9", message="服务器繁忙，请稍后重试", times=1)
-    await replicas.play("deepseek", "overloaded", Scenario(faults=[fault]))
-    token = mint("overloaded")
+    await replicas.play("deepseek", "ds-overloaded", Scenario(faults=[fault]))
+    token = mint("ds-overloaded")
     session = await new_session(client, token)
     answer = await client.post(**await chat_call(client, token, chat_body(session, "hi")))
     assert refused(answer) == (9, "服务器繁忙，请稍后重试")
-    assert (await replicas.seen("deepseek", "overloaded")).conversations == []
+    assert (await replicas.seen("deepseek", "ds-overloaded")).conversations == []
     await ask(client, token, session, "hi")
 
 
 async def test_too_fast(client: httpx.AsyncClient, replicas: Replicas) -> None:
     fault = Fault(kind="status", status=429, retry_after_s=7, resets_in_s=60, times=1)
-    await replicas.play("deepseek", "hasty", Scenario(faults=[fault]))
-    token = mint("hasty")
+    await replicas.play("deepseek", "ds-hasty", Scenario(faults=[fault]))
+    token = mint("ds-hasty")
     session = await new_session(client, token)
     answer = await client.post(**await chat_call(client, token, chat_body(session, "hi")))
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "7")
@@ -295,8 +320,8 @@ async def test_torn_and_ended_early(client: httpx.AsyncClient, replicas: Replica
 
 
 async def test_heartbeats_during_a_stall(client: httpx.AsyncClient, replicas: Replicas) -> None:
-    await replicas.play("deepseek", "beating", Scenario(faults=[Fault(kind="stall", after=1, heartbeat_ms=5)]))
-    token = mint("beating")
+    await replicas.play("deepseek", "ds-beating", Scenario(faults=[Fault(kind="stall", after=1, heartbeat_ms=5)]))
+    token = mint("ds-beating")
     call = await chat_call(client, token, chat_body(await new_session(client, token), "hi"))
     text = ""
     async with client.stream("POST", **call) as answer:
@@ -308,12 +333,12 @@ async def test_heartbeats_during_a_stall(client: httpx.AsyncClient, replicas: Re
 
 
 async def test_the_firewall_challenges(client: httpx.AsyncClient, replicas: Replicas) -> None:
-    token = mint("walled")
+    token = mint("ds-walled")
     call = await chat_call(client, token, chat_body(await new_session(client, token), "hi"))
-    await replicas.play("deepseek", "walled", Scenario(challenge=True))
-    for answer in (await client.post(**call), await client.get("/", headers={"cookie": "replica_account=walled"})):
+    await replicas.play("deepseek", "ds-walled", Scenario(challenge=True))
+    for answer in (await client.post(**call), await client.get("/", headers={"cookie": "replica_account=ds-walled"})):
         assert (answer.status_code, answer.headers["x-amzn-waf-action"]) == (202, "challenge")
         assert answer.headers["content-type"].startswith("text/html")
-    await replicas.play("deepseek", "walled", Scenario(faults=[Fault(kind="challenge", times=1)]))
+    await replicas.play("deepseek", "ds-walled", Scenario(faults=[Fault(kind="challenge", times=1)]))
     assert (await client.post(**call)).status_code == 202
     assert events(await client.post(**call)), "the proof has not been looked at"

@@ -97,7 +97,8 @@ class Chats:
         if parent is None and (session.messages or request.parent_message_id is not None):
             why = f"parent_message_id {request.parent_message_id} is no answer of this session"
             raise refusal(MISPLACED, "invalid message id", why)
-        if unfit := misfit(self._store, user, request):
+        earlier = [file for message in session.way_to(parent) for file in message.files] if parent else []
+        if unfit := misfit(self._store, user, request, earlier):
             raise refusal(UNFIT, "文件不可用", unfit)
         refuse_at_once(exchange)
         self._proofs.spend(exchange.header("x-ds-pow-response"), user, session.id)

@@ -67,14 +67,15 @@ class Uploads:
         await exchange.reply(file.data, file.upload.content_type)
 
 
-def misfit(store: Store, user: str, request: ChatRequest) -> str | None:
-    """Why the files of a prompt do not pass with it, or None."""
+def misfit(store: Store, user: str, request: ChatRequest, earlier: list[str]) -> str | None:
+    """Why the files of a prompt do not pass with it, or None; ``earlier`` came with the prompts before it."""
     files = [store.file(user, file_id) for file_id in request.ref_file_ids]
     for file_id, file in zip(request.ref_file_ids, files, strict=True):
         if file is None or not file.usable:
             return f"file {file_id} is unknown, unread or rejected"
         if file.image and request.model_type != "vision":
             return f"{file_id} is a picture: model_type {request.model_type} does not see"
-    if request.model_type == "vision" and not any(file and file.image for file in files):
+    seen = [*files, *(store.file(user, file_id) for file_id in earlier)]
+    if request.model_type == "vision" and not any(file and file.image for file in seen):
         return "model_type vision without a picture"
     return None

@@ -51,12 +51,6 @@ class Page {
       event.preventDefault();
       this.begin();
     };
-    document.addEventListener("keydown", (event) => {
-      if (event.ctrlKey && event.key === "j") {
-        event.preventDefault();
-        this.begin();
-      }
-    });
     this.update();
   }
 
