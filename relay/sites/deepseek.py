@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
@@ -68,6 +69,8 @@ class DeepSeek(Site):
     def __init__(self, config: SiteConfig | None = None) -> None:
         super().__init__(config)
         self._stock = Stock()
+        self._seeing: deque[str] = deque(maxlen=1000)
+        """Conversations about images, newest last: what is asked there later goes to the mode that sees, too."""
 
     # login (section 2)
 
@@ -96,12 +99,14 @@ class DeepSeek(Site):
         What was prepared ahead may be stale, which the site tells by a code that nobody noted: a prompt that it refuses
         so is sent once more, with nothing out of stock.
         """
-        _, thinking = mode(turn)
+        model_type, thinking = mode(turn)
+        if turn.conversation is not None and turn.conversation.id in self._seeing:
+            model_type = "vision"
         visit = await Visit.of(tab)
         files, (session, proof, stocked) = await both(visit.uploads(turn, thinking), self._stock.begin(visit, turn))
         pauses = iter(WRITING_PAUSES_S)
         while True:
-            body = dump_json(completion_body(turn, session, files)).encode()
+            body = dump_json(completion_body(turn, session, files, model_type, thinking=thinking)).encode()
             async with tab.stream(
                 "POST", COMPLETION, headers=visit.headers | STREAM | proof.headers, body=body
             ) as answer:
@@ -119,6 +124,8 @@ class DeepSeek(Site):
                     logger.debug("sending once more, with nothing out of stock: {}", error)
                     session, proof, stocked = await self._stock.begin(visit, turn, fresh=True)
                 else:
+                    if model_type == "vision":
+                        self._seeing.append(session)
                     async with aclosing(self._read(visit, answer, session, proof)) as events:
                         async for event in events:
                             yield event
@@ -193,8 +200,7 @@ class DeepSeek(Site):
 
     async def uploaded(self, uploads: Traffic) -> None:
         """A file that the site refuses has an answer with HTTP 200: without this the prompt would go without it."""
-        answer = await (await uploads.next()).answer()
-        await self._json(answer)
+        await self._json(await (await uploads.next()).answer())
 
     async def choose(self, tab: Tab, turn: Turn) -> None:
         """The mode, which only an empty chat offers, and the two switches. Raises LoginNeeded, MissingRole."""

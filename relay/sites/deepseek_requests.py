@@ -79,9 +79,10 @@ def mode(turn: Turn) -> tuple[str, bool]:
     return model_type, turn.thinking or turn.model == REASONER
 
 
-def completion_body(turn: Turn, session: str, files: Sequence[FileRef] = ()) -> dict[str, object]:
+def completion_body(
+    turn: Turn, session: str, files: Sequence[FileRef], model_type: str, *, thinking: bool
+) -> dict[str, object]:
     """The body of a completion (section 4)."""
-    model_type, thinking = mode(turn)
     return {
         "chat_session_id": session,
         "parent_message_id": _parent(turn),

@@ -116,7 +116,7 @@ def test_who_is_logged_in() -> None:
 
 def test_the_body_of_a_new_chat() -> None:
     files = [FileRef("file-1", "a.txt", "text/plain", 4)]
-    assert completion_body(Turn("hi", "deepseek-chat", search=True), "s-1", files) == {
+    assert completion_body(Turn("hi", "deepseek-chat", search=True), "s-1", files, "default", thinking=False) == {
         "chat_session_id": "s-1",
         "parent_message_id": None,
         "model_type": "default",
@@ -130,11 +130,15 @@ def test_the_body_of_a_new_chat() -> None:
 
 
 def test_the_body_of_a_next_turn() -> None:
-    body = completion_body(Turn("hi", "deepseek-chat", conversation=Conversation("s-1", "4")), "s-1")
-    assert body["parent_message_id"] == 4
+    def body(parent: str) -> dict[str, object]:
+        turn = Turn("hi", "deepseek-chat", conversation=Conversation("s-1", parent))
+        return completion_body(turn, "s-1", [], "expert", thinking=True)
+
+    assert body("4")["parent_message_id"] == 4
+    assert (body("4")["model_type"], body("4")["thinking_enabled"]) == ("expert", True)
     for parent in ("", "x", "-1", "4.0", "٤"):
         with pytest.raises(ConversationNotFound) as caught:
-            completion_body(Turn("hi", "deepseek-chat", conversation=Conversation("s-1", parent)), "s-1")
+            body(parent)
         assert caught.value.refused
 
 
