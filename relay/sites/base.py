@@ -15,10 +15,10 @@ from relay.browser.answer import Answer
 from relay.browser.chromium import Context
 from relay.browser.screen import Screen
 from relay.browser.tab import Tab
-from relay.browser.traffic import Traffic
+from relay.browser.traffic import Exchange, Traffic
 from relay.chat.events import Event, Finished
 from relay.chat.request import Attachment, FileRef, Turn
-from relay.errors import BadRequest, ConversationNotFound, CutAnswer
+from relay.errors import BadRequest, ConversationNotFound, CutAnswer, RelayError
 from relay.settings import Clocks
 from relay.sites.selectors import SelectorFile
 from relay.wire.decoder import Decoder
@@ -280,6 +280,14 @@ class Site(ABC):
         elif not tab.fresh:
             await self.reset(tab)
         await self.choose(tab, turn)
+
+    async def answering(self, traffic: Traffic) -> Exchange:
+        """Screen driver: the page's request that carries the answer, of those that `ScreenRecipe.answer` watches."""
+        return await traffic.next()
+
+    async def interrupted(self, tab: Tab, error: RelayError) -> RelayError:
+        """Screen driver: what it means that the page went elsewhere before the answer began."""
+        return error
 
     async def uploaded(self, uploads: Traffic) -> None:
         """Screen driver: wait until the page has uploaded one file, by the calls of `ScreenRecipe.upload`."""

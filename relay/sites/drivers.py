@@ -130,7 +130,7 @@ async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, Non
     with _setting_up(tab):
         ahead = await _ready(site, tab, turn)
     screen = site.on_screen(tab)
-    finished = False
+    finished = began = False
     async with tab.traffic(recipe.answer) as traffic:
         with _setting_up(tab):
             await _type(site, recipe, tab, turn, screen, ahead=ahead)
@@ -138,11 +138,13 @@ async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, Non
             answer = _read(site, recipe, recipe.reader(), tab, traffic)
             async with aclosing(named(answer, recipe, tab)) as events:
                 async for event in events:
-                    finished = isinstance(event, Finished)
+                    began, finished = True, isinstance(event, Finished)
                     yield event
-        except RelayError:
+        except RelayError as error:
             finished = True  # the site ended it; there is nothing to stop
-            raise
+            if began or tab.fault is not None or not isinstance(error, CutAnswer):
+                raise
+            raise await site.interrupted(tab, error) from None
         finally:
             if not finished:
                 await _stop(screen)
@@ -167,11 +169,11 @@ async def _read(
 
 async def _accepted(site: Site, recipe: ScreenRecipe, traffic: Traffic) -> Answer:
     """The answer the page got, after the page's own renewal of a refused login if it makes one."""
-    answer = await (await traffic.next()).answer()
+    answer = await (await site.answering(traffic)).answer()
     if answer.status == 401 and recipe.renews:
         try:
             async with asyncio.timeout(RESEND_S):
-                answer = await (await traffic.next()).answer()
+                answer = await (await site.answering(traffic)).answer()
         except TimeoutError:
             logger.debug("the page did not send again after its 401")
     await site.accepted(answer)
