@@ -15,15 +15,15 @@ from loguru import logger
 
 from relay.browser.answer import Answer
 from relay.browser.chromium import Context
-from relay.browser.screen import MissingRole, Screen
 from relay.browser.tab import Tab
-from relay.browser.traffic import Traffic
+from relay.browser.traffic import Exchange, Traffic
 from relay.chat.events import Event, Finished, Started
 from relay.chat.request import Attachment, FileRef, Turn
 from relay.errors import ChallengeNeeded, ConversationNotFound, LoginNeeded, RelayError, SiteError
 from relay.sites.base import Capabilities, Login, LoginState, ScreenRecipe, Site, SiteConfig
 from relay.sites.deepseek_calls import COMPLETION, CONTINUE, UPLOAD, Visit, both
 from relay.sites.deepseek_messages import StillWriting, envelope, refuse_page
+from relay.sites.deepseek_page import switch, typable
 from relay.sites.deepseek_proof import Proof
 from relay.sites.deepseek_requests import JSON, MODEL_TYPES, MODELS, completion_body, continue_body, login_state, mode
 from relay.sites.deepseek_stock import Stock
@@ -35,9 +35,7 @@ STREAM = JSON | {"Accept": "text/event-stream"}
 MAX_CONTINUATIONS = 20
 WRITING_PAUSES_S = (0.2, 0.5, 1.0, 2.0)
 STOP_S = 3.0
-PAGE_S, SWITCH_S = 10.0, 1.0
-"""How long the page may take until one can type in it, and to show that a switch was pressed."""
-PRESSES = 5
+LOGIN = "/sign_in"
 
 
 class DeepSeek(Site):
@@ -58,7 +56,7 @@ class DeepSeek(Site):
     concurrency = 2  # the site has a word for a second answer while one is written; how many it allows is not known
     evidence = "2026-08"
     screen = ScreenRecipe(
-        answer="**" + COMPLETION,
+        answer="**/api/v0/chat/c*",
         reader=DeepSeekReader,
         fresh="/",
         conversation="/a/chat/s/{id}",
@@ -198,6 +196,17 @@ class DeepSeek(Site):
         asked = "default" if driver.startswith("fetch") else MODEL_TYPES.get(model, "default")
         return asked == "default" and super().continues(driver, model, newest=newest)
 
+    async def answering(self, traffic: Traffic) -> Exchange:
+        """The completion; a refusal of the proof that the page fetches before it ends the chat as well."""
+        while COMPLETION not in (exchange := await traffic.next()).url:
+            await self._json(await exchange.answer())
+        return exchange
+
+    async def interrupted(self, tab: Tab, error: RelayError) -> RelayError:
+        """The page leaves for its login by itself."""
+        path = await tab.evaluate("function() { return location.pathname; }")
+        return LoginNeeded("DeepSeek's page asks to log in.") if path == LOGIN else error
+
     async def uploaded(self, uploads: Traffic) -> None:
         """A file that the site refuses has an answer with HTTP 200: without this the prompt would go without it."""
         await self._json(await (await uploads.next()).answer())
@@ -208,39 +217,15 @@ class DeepSeek(Site):
         if model_type != "default" and turn.conversation is not None:
             raise ConversationNotFound("DeepSeek's page cannot change the mode of a conversation.", refused=True)
         screen = self.on_screen(tab)
-        await self._shown(tab, screen)
-        if turn.conversation is None and (model_type != "default" or await screen.count("mode_default")):
-            await self._switch(screen, f"mode_{model_type}", on=True)
-        await self._switch(screen, "thinking", on=thinking)
-        await self._switch(screen, "search", on=turn.search)
-
-    async def _shown(self, tab: Tab, screen: Screen) -> None:
-        """Wait until one can type. A page that was loaded ahead may have aged: it is loaded anew, once."""
-        for last in (not tab.fresh, True):
-            if await screen.wait("input", timeout_s=PAGE_S):
-                return
-            try:
-                await (await Visit.of(tab)).user()  # what stands in the place of the page, the API tells as well
-            except RelayError as error:
-                error.refused = True
-                raise
-            if last:
+        if not await typable(tab, screen):
+            if tab.fresh:  # a page that was loaded ahead may have aged
+                await self.reset(tab)
+            if not (tab.fresh and await typable(tab, screen)):
                 raise await screen.missing("input")
-            await self.reset(tab)
-
-    async def _switch(self, screen: Screen, role: str, *, on: bool) -> None:
-        """Press a switch until it shows what is wanted: what is pressed before the page is alive is lost."""
-        for _ in range(PRESSES):
-            if bool(await screen.count(f"{role}_on")) == on:
-                return
-            try:
-                await screen.click(role)
-            except MissingRole as error:
-                error.refused = True  # nothing was typed yet
-                raise
-            if on:
-                await screen.wait(f"{role}_on", timeout_s=SWITCH_S)
-        raise await screen.missing(f"{role}_on", "a switch that cannot be pressed")
+        if turn.conversation is None and (model_type != "default" or await screen.count("mode_default")):
+            await switch(screen, f"mode_{model_type}", on=True)
+        await switch(screen, "thinking", on=thinking)
+        await switch(screen, "search", on=turn.search)
 
     # clean-up (section 8)
 
