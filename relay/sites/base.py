@@ -286,7 +286,7 @@ class Site(ABC):
         return await traffic.next()
 
     async def interrupted(self, tab: Tab, error: RelayError) -> RelayError:
-        """Screen driver: what it means that the page went elsewhere before the answer began."""
+        """Screen and dom drivers: what it means that the page went elsewhere before the answer began."""
         return error
 
     async def uploaded(self, uploads: Traffic) -> None:

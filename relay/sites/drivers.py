@@ -189,7 +189,7 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
     before, thoughts = await screen.count("answer"), await screen.count("reasoning")
     with _setting_up(tab):
         await _type(site, recipe, tab, turn, screen, ahead=ahead)
-    finished = False
+    finished = began = False
     try:
         drop = site.selectors.current().drop
         answer = screen.answer(
@@ -197,11 +197,13 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
         )
         async with aclosing(named(answer, recipe, tab)) as events:
             async for event in events:
-                finished = isinstance(event, Finished)
+                began, finished = True, isinstance(event, Finished)
                 yield event
-    except RelayError:
+    except RelayError as error:
         finished = True
-        raise
+        if began or tab.fault is not None or not isinstance(error, CutAnswer):
+            raise
+        raise await site.interrupted(tab, error) from None
     finally:
         if not finished:
             await _stop(screen)
