@@ -64,7 +64,7 @@ def challenge(salt: str, target: str, difficulty: int = 144_000) -> Challenge:
     return Challenge.model_validate(made)
 
 
-def test_our_own_reckoning_is_right() -> None:
+async def test_our_own_reckoning_is_right() -> None:
     for text in ("", "abc" * 100, "a" * 135, "a" * 136):
         assert digest(text, first=0) == hashlib.sha3_256(text.encode()).hexdigest()
     assert digest("") == "e594808bc5b7151ac160c6d39a02e0a8e261ed588578403099e3561dc40c26b3"
