@@ -117,7 +117,7 @@ def _message(body: str) -> str:
         found = json.loads(body)
     except ValueError:
         return body
-    for key in ("error", "detail", "message"):
+    for key in ("error", "detail", "message", "msg"):
         if isinstance(found, dict) and found.get(key):
             found = found[key]
     return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)

@@ -125,9 +125,9 @@ class ChatGpt(Site):
         await tab.goto("/?temporary-chat=true" if self.temporary else "/")
         tab.fresh = True
 
-    def continues(self, driver: str) -> bool:
+    def continues(self, driver: str, model: str = "", *, newest: bool = True) -> bool:
         """A temporary chat is gone with its page."""
-        return not self.temporary and super().continues(driver)
+        return not self.temporary and super().continues(driver, model, newest=newest)
 
     async def prepare(self, tab: Tab, turn: Turn) -> None:
         """Also bring the page to a GPT or a project."""

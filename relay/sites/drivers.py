@@ -17,7 +17,7 @@ from relay.browser.screen import FAULTS, MissingRole, Screen
 from relay.browser.tab import Tab
 from relay.browser.traffic import Traffic
 from relay.browser.world import PageException
-from relay.chat.events import Event, Finished, Media, Started
+from relay.chat.events import Event, Finished, Media, Started, Turned
 from relay.chat.request import Turn
 from relay.errors import BadRequest, BrowserFault, CutAnswer, LoginNeeded, RelayError, SiteChanged, SiteUnavailable
 from relay.sites.base import Reader, ScreenRecipe, Site
@@ -37,7 +37,7 @@ def run(site: Site, driver: str, tab: Tab, turn: Turn) -> AsyncGenerator[Event, 
         case "screen" if site.screen is not None and site.screen.retypes:
             return _renewing(site, tab, lambda: _screen(site, tab, turn))
         case "screen":
-            return _or_login(site, tab, _screen(site, tab, turn), BrowserFault)
+            return _or_login(site, tab, _screen(site, tab, turn), BrowserFault, CutAnswer)
         case "dom":
             return _or_login(site, tab, _dom(site, tab, turn), BrowserFault, CutAnswer)
         case _:
@@ -145,7 +145,8 @@ async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, Non
         with _setting_up(tab):
             await _type(site, recipe, tab, turn, screen, ahead=ahead)
         try:
-            async with aclosing(_read(site, recipe, recipe.reader(), tab, turn, traffic)) as events:
+            answer = _read(site, recipe, recipe.reader(), tab, turn, traffic)
+            async with aclosing(named(answer, recipe, tab)) as events:
                 async for event in events:
                     finished = isinstance(event, Finished)
                     yield await site.located(tab, event) if isinstance(event, Media) else event
@@ -209,14 +210,9 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
         answer = screen.answer(
             before=before, thoughts=thoughts, drop=drop, settle_ms=recipe.settle_ms, dedented=recipe.dedented
         )
-        named = False
-        async with aclosing(answer) as events:
+        async with aclosing(named(answer, recipe, tab)) as events:
             async for event in events:
                 finished = isinstance(event, Finished)
-                # As soon as the address tells: who leaves in mid-answer leaves a conversation behind as well.
-                if not named and (conversation := shown_at(await _address(tab) if finished else tab.url, recipe)):
-                    named = True
-                    yield Started(conversation)
                 yield event
     except RelayError:
         finished = True
@@ -247,6 +243,30 @@ async def _shows_wall(site: Site, tab: Tab) -> bool:
     except (RelayError, CdpError, PageException) as failure:
         logger.debug("where the page has gone is not known: {}", failure)
         return False
+
+
+async def named(answer: AsyncGenerator[Event, None], recipe: ScreenRecipe, tab: Tab) -> AsyncGenerator[Event, None]:
+    """The events of an answer that may not tell its conversation: then the page's address does.
+
+    As soon as it does: who leaves in mid-answer leaves a conversation behind as well. A `Turned` waits for its name.
+    """
+    named, turned = "", ""
+    async with aclosing(answer) as events:
+        async for event in events:
+            if isinstance(event, Started | Turned) and event.conversation:
+                named = event.conversation
+            elif not named:
+                named = shown_at(await _address(tab) if isinstance(event, Finished) else tab.url, recipe)
+                if named:
+                    yield Started(named)
+                    if turned:
+                        yield Turned(named, turned)
+            if isinstance(event, Turned) and not event.conversation:
+                turned = event.message
+                if not named:
+                    continue
+                event = Turned(named, turned)
+            yield event
 
 
 def shown_at(address: str, recipe: ScreenRecipe) -> str:

@@ -84,6 +84,7 @@ def test_an_edited_turn_continues_only_where_the_site_branches(talks: Conversati
     chat(talks, asked(*HI, user("and?")), "So.", message="m2")
     match = find(talks, asked(*HI, user("or?")), branches=branches)
     assert (match.parent if match else None) == ("m1" if branches else None)
+    assert match is None or not match.newest, "a page would go on after the newest turn all the same"
     assert find(talks, asked(*HI, user("and?"), assistant("So."), user("x")), branches=branches) is not None
 
 

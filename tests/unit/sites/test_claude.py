@@ -165,6 +165,8 @@ def test_what_names_a_project() -> None:
 def test_which_of_the_pages_requests_carries_the_answer(address: str, watched: bool) -> None:
     recipe = Claude.screen
     assert recipe is not None
+    assert isinstance(recipe.answer, str)
+    assert isinstance(recipe.upload, str)
     assert bool(glob(recipe.answer).match(address)) == watched
     assert glob(recipe.upload).match(f"https://claude.ai{VISIT.upload('c-1')}")
 

@@ -14,11 +14,15 @@ from relay.browser.chromium import Context, State
 from relay.demo import session_cookie
 from relay.errors import LoginNeeded
 from relay.sites.claude import Claude
+from relay.sites.deepseek import DeepSeek
+from relay.sites.deepseek_requests import login_state as login_state_of_deepseek
 from relay.sites.demo import SESSION, Demo
 from relay.sites.kimi import Kimi
 from relay.sites.kimi_requests import claims, login_state
 from relay.sites.registry import SITES
 
+DEEPSEEK = "kF3q/8Zt+" * 7 + "x"
+"""About 64 base64-like characters."""
 PATTERNS = {site.id: site.token_pattern for site in SITES.values() if site.token_pattern is not None}
 
 
@@ -47,6 +51,7 @@ SESSION_KEY = f"sk-ant-sid01-{'Ab_-' * 20}AA"
 GOOD = {
     "chatgpt": jwe(),
     "claude": SESSION_KEY,
+    "deepseek": DEEPSEEK,
     "demo": session_cookie("secret", "ann")[1],
     "kimi": jwt(typ="access", sub="ann"),
 }
@@ -57,7 +62,7 @@ def fits(site: str, text: str) -> bool:
 
 
 def test_which_sites_take_tokens() -> None:
-    assert set(PATTERNS) == {"chatgpt", "claude", "demo", "kimi"}
+    assert set(PATTERNS) == {"chatgpt", "claude", "deepseek", "demo", "kimi"}
 
 
 def test_each_knows_its_own() -> None:
@@ -76,6 +81,7 @@ def test_what_is_no_token(site: str) -> None:
         f"{good},",
         f"{good}\x00",
         f"{good[:9]}。{good[9:]}",
+        good.replace(".", "。").replace("/", "／"),
         good + "é",
         "rk-0123456789abcdef",
         "sk-ant-api03-0123456789abcdefghij-AA",
@@ -133,6 +139,12 @@ async def test_claude_sets_the_cookie() -> None:
     assert (cookie["name"], cookie["value"], cookie["domain"]) == ("sessionKey", SESSION_KEY, ".claude.ai")
     assert cookie["httpOnly"] and cookie["secure"]
     assert shelf.put[0]["origins"] == []
+
+
+async def test_deepseek_keeps_it_as_its_page_does() -> None:
+    shelf = Shelf()
+    await DeepSeek().adopt(shelf, DEEPSEEK)
+    assert shelf.put == [login_state_of_deepseek(DEEPSEEK, "https://chat.deepseek.com/")]
 
 
 async def test_demo_sets_the_cookie() -> None:

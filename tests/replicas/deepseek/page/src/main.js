@@ -135,16 +135,16 @@ class Page {
     this.input.value = "";
     this.uploading += 1;
     this.update();
-    const kind = this.switches.mode === "vision" ? "vision" : "default";
     try {
       for (const file of chosen) {
-        const card = file.type.startsWith("image/")
+        const picture = file.type.startsWith("image/");
+        const card = picture
           ? element("img", "", { src: URL.createObjectURL(file), alt: file.name })
           : element("div", "file-card", { textContent: file.name });
         card.dataset.status = "uploading";
         this.attachments.append(card);
         try {
-          this.files.push(await upload(file, kind, this.switches.on.thinking));
+          this.files.push(await upload(file, picture ? "vision" : "default", this.switches.on.thinking));
           card.dataset.status = "done";
         } catch (error) {
           card.remove();

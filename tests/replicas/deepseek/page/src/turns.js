@@ -2,6 +2,15 @@
 import { Growing } from "../../../kimi/page/src/markdown.js";
 import { element, mark } from "./names.js";
 
+// The renderer's buttons, as this site marks its own.
+class Written extends Growing {
+  put(tokens) {
+    const made = super.put(tokens);
+    for (const button of this.target.querySelectorAll(".icon-button:not([role])")) button.setAttribute("role", "button");
+    return made;
+  }
+}
+
 const KEPT = 10;
 
 export class List {
@@ -100,7 +109,7 @@ export class Answer {
     if (!this.main) {
       this.main = element("div", `${css.main} ${css.markdown}`);
       this.body.append(this.main);
-      this.growing = new Growing(this.main);
+      this.growing = new Written(this.main);
     }
     let size = 0;
     const { growing } = this;
@@ -140,7 +149,7 @@ export class Answer {
 }
 
 function grown(target) {
-  const growing = new Growing(target);
+  const growing = new Written(target);
   let size = 0;
   return (text) => {
     if (text.length > size) growing.add(text.slice(size));
