@@ -1,4 +1,4 @@
-"""The prompts of side calls as the UIs send them, with a history in them. From their sources, late 2025 and late 2026."""
+"""The prompts of side calls as the UIs send them, with a history in them. From their sources, late 2025 and 2026."""
 
 from __future__ import annotations
 
