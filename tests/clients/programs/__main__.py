@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,13 +42,15 @@ class Program:
     title: str
     install: Callable[[], Path]
     use: Callable[[Path, Place], str]
+    version: Callable[[Path], Sequence[str | Path]] = lambda executable: (executable, "--version")
+    """The command that prints its version."""
 
 
 PROGRAMS = {
     "codex": Program("Codex CLI", codex.install, codex.use),
     "claude-code": Program("Claude Code", claude_code.install, claude_code.use),
     "aider": Program("aider", aider.install, aider.use),
-    "open-webui": Program("Open WebUI", open_webui.install, open_webui.use),
+    "open-webui": Program("Open WebUI", open_webui.install, open_webui.use, open_webui.version),
 }
 
 
@@ -71,7 +73,7 @@ def run(program: Program) -> Result:
     """Install it, and have it do its work."""
     executable = program.install()
     with place() as here:
-        version = re.search(r"\d+(\.\d+)+", here.run(executable, "--version"))
+        version = re.search(r"\d+(\.\d+)+", here.run(*program.version(executable)))
         did, failed = "", ""
         try:
             did = program.use(executable, here)
