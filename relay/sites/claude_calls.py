@@ -43,8 +43,8 @@ async def _ask(tab: Tab, method: str, path: str, headers: dict[str, str], body: 
     for again in (True, True, False):
         try:
             return await tab.fetch(method, path, headers=headers, body=body, redirect="manual", timeout_s=timeout_s)
-        except CutAnswer:
-            if method != "GET" or not again:
+        except (CutAnswer, BrowserFault):
+            if method != "GET" or not again or tab.fault is not None:
                 raise
     raise AssertionError("unreachable")
 
