@@ -9,7 +9,7 @@ from relay.browser.fetch import Body, FormPart
 from relay.browser.tab import Response, Tab
 from relay.chat.events import Quota
 from relay.chat.request import Attachment, FileRef, Turn
-from relay.errors import ConversationNotFound, CutAnswer
+from relay.errors import BrowserFault, ConversationNotFound, CutAnswer
 from relay.sites.base import ModelSpec
 from relay.sites.claude_errors import site_error
 from relay.sites.claude_limits import Usage
@@ -29,6 +29,9 @@ from relay.sites.claude_requests import JSON, PLATFORM, Visit, create_body
 BOOTSTRAP = "/edge-api/bootstrap/{}/app_start?statsig_hashing_algorithm=djb2&growthbook_format=sdk"
 TREE = "?tree=True&rendering_mode=messages&render_all_tools=true"
 UPLOAD_S = 120.0
+BROWSER = """function() {
+    return [Intl.DateTimeFormat().resolvedOptions().timeZone, navigator.language, document.cookie];
+}"""
 
 
 async def _ask(tab: Tab, method: str, path: str, headers: dict[str, str], body: Body = None) -> Response:
@@ -40,19 +43,19 @@ async def _ask(tab: Tab, method: str, path: str, headers: dict[str, str], body: 
     for again in (True, True, False):
         try:
             return await tab.fetch(method, path, headers=headers, body=body, redirect="manual", timeout_s=timeout_s)
-        except CutAnswer:
-            if method != "GET" or not again:
+        except (CutAnswer, BrowserFault):
+            if method != "GET" or not again or tab.fault is not None:
                 raise
     raise AssertionError("unreachable")
 
 
 async def arrive(tab: Tab) -> tuple[Organization, Visit] | None:
     """Whose account it is, and what its calls carry (section 2); None for one that may not chat."""
-    zone, locale, cookies = await tab.evaluate(
-        """function() {
-            return [Intl.DateTimeFormat().resolvedOptions().timeZone, navigator.language, document.cookie];
-        }"""
-    )
+    try:
+        zone, locale, cookies = await tab.evaluate(BROWSER)
+    except BrowserFault:
+        tab.check()
+        zone, locale, cookies = await tab.evaluate(BROWSER)  # the page has gone on under the first
     kept = dict(cookie.strip().partition("=")[::2] for cookie in cookies.split(";"))
     found = parsed(Organizations, await _ask(tab, "GET", "/api/organizations", PLATFORM)).root
     organization = chosen(found, kept.get("lastActiveOrg", ""))

@@ -207,4 +207,4 @@ async def test_tokens_that_live_and_that_are_dead(site: Claude, driver: str) -> 
     async with httpx.AsyncClient(base_url=site.server.url, trust_env=False, timeout=90) as http:
         for token, lives in ((live, True), (dead, False)):
             checked = await http.post("/token/check", json={"token": token, "site": "claude"})
-            assert checked.json() == {"live": lives}
+            assert checked.json() == {"live": lives}, checked.text
