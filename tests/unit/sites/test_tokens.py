@@ -81,7 +81,7 @@ def test_what_is_no_token(site: str) -> None:
         f"{good},",
         f"{good}\x00",
         f"{good[:9]}。{good[9:]}",
-        good.replace(".", "。").replace("/", "／"),
+        good.replace(".", "。").replace("/", "／").replace("-", "－"),
         good + "é",
         "rk-0123456789abcdef",
         "sk-ant-api03-0123456789abcdefghij-AA",
