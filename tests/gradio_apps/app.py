@@ -4,8 +4,8 @@
 
 Each kind is mounted at `/<kind>/` of one server; its address is printed as one line of JSON. What the apps
 receive is appended to `DIR/received.jsonl`. A message `script:<id>` is answered with `DIR/<id>.json`
-(`{"text": ..., "cuts": [...]}`: the text is streamed up to each cut in turn). The kind `stage` answers every message with
-the pieces of `DIR/scenario.json`; what goes wrong there is in `faults.py`.
+(`{"text": ..., "cuts": [...]}`: the text is streamed up to each cut in turn). The kind `stage` answers every message
+with the pieces of `DIR/scenario.json`; what goes wrong there is in `faults.py`.
 """
 
 from __future__ import annotations
