@@ -12,8 +12,8 @@ from tests.sites.facts import CHOSEN, PAIRS
 from tests.sites.stage import Stage, opened
 
 SHORT = {
-    "RELAY_CLOCKS__FIRST_BYTE_S": "12",
-    "RELAY_CLOCKS__IDLE_S": "4",
+    "RELAY_CLOCKS__FIRST_BYTE_S": "8",
+    "RELAY_CLOCKS__IDLE_S": "3",
     "RELAY_KEEP_CONVERSATIONS_S": "0",
     "RELAY_KEEPER__DELETE_GAP_S": "0.1",
 }
@@ -70,7 +70,7 @@ def served(world: World, pair: tuple[str, str]) -> Iterator[Stage]:
 def served_hastily(world: World, pair: tuple[str, str]) -> Iterator[Stage]:
     """The pair's other server, with short clocks."""
     own = {
-        f"RELAY_SITES__{pair[0].upper().replace('-', '_')}__CLOCKS__IDLE_S": "4"
+        f"RELAY_SITES__{pair[0].upper().replace('-', '_')}__CLOCKS__IDLE_S": "3"
     }  # where the site has clocks of its own
     with opened(world, *pair, {**SHORT, **own}) as stage:
         yield stage

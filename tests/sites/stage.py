@@ -102,11 +102,12 @@ class Stage:
         """What another user would paste; empty where there is none."""
         return replica_of(self.site).token(user)
 
-    def owner(self, verb: str, wanted: str = "POST") -> dict[str, Any]:
-        """Ask the owner's API (`check`, `resume`) about the account; how it is."""
+    def owner(self, verb: str) -> dict[str, Any]:
+        """Have the owner's API do something with the account (`check`, `resume`); how it is then."""
         transport = httpx.HTTPTransport(uds=str(self.relay.home / "relay.sock"))
-        with httpx.Client(transport=transport, base_url="http://relay", timeout=60) as client:
-            answer = client.request(wanted, f"/admin/api/accounts/{self.site}/{self.account}/{verb}")
+        headers = {"x-relay-admin": "1"}
+        with httpx.Client(transport=transport, base_url="http://relay", headers=headers, timeout=60) as client:
+            answer = client.post(f"/admin/api/accounts/{self.site}/{self.account}/{verb}")
         answer.raise_for_status()
         status: dict[str, Any] = answer.json()
         return status
@@ -120,6 +121,11 @@ class Stage:
         """As its owner would: log in anew and put it back to service."""
         self.log_in()
         self.owner("resume")
+
+    def reopen(self) -> None:
+        """Every page that was loaded before is closed."""
+        self.owner("lend")
+        self.owner("take-back")
 
     # the client
 

@@ -20,7 +20,7 @@ from tests.spec import validate
 
 PAGES = [Page(url="https://example.org/sky", title="The sky"), Page(url="https://example.com/blue?a=1", title="Blue")]
 THOUGHT = ["The user", " asks about scattering."]
-LINK = re.compile(r"\s*\[[^\]]*\]\([^)]*\)")
+LINK = re.compile(r"\s*\[\[?[^\]]*\]?\]\([^)]*\)")
 
 
 def refuses(failed: Refusal, word: str) -> None:
