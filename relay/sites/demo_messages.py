@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
@@ -147,10 +148,34 @@ def site_error(code: str, message: str) -> RelayError:
             return SiteError(f"The demo site reports an error ({code}): {message}")
 
 
+MARK = re.compile(r"\[([0-9]{1,3})\](?!\()")
+"""The site's citation mark: a page's number."""
+BEGUN = re.compile(r"\[(?:[0-9]{0,3}|[0-9]{1,3}\])\Z")
+"""What may be the beginning of one: a `(` after it would make it a link of the text's own."""
+
+
 class DemoReader(Reader[SseEvent]):
     """The answer stream: one JSON record per event."""
 
     frames = SseDecoder
+
+    def __init__(self) -> None:
+        self._pages: dict[int, str] = {}
+        self._held = ""
+
+    def _linked(self, text: str, *, last: bool = False) -> Iterable[Event]:
+        """Text with links where its marks stand; the beginning of a mark waits for the rest."""
+        text, self._held = self._held + text, ""
+        if self._pages:
+            if not last and (begun := BEGUN.search(text)):
+                text, self._held = text[: begun.start()], begun[0]
+            text = MARK.sub(self._link, text)
+        if text:
+            yield Text(text)
+
+    def _link(self, mark: re.Match[str]) -> str:
+        url = self._pages.get(int(mark[1]))
+        return f"[{mark[1]}]({url})" if url else mark[0]
 
     def feed(self, frame: SseEvent) -> Iterable[Event]:
         """Events of one record."""
@@ -163,16 +188,19 @@ class DemoReader(Reader[SseEvent]):
                 yield Started(conversation)
                 yield Turned(conversation, message)
             case Piece(type="text", text=text):
-                yield Text(text)
+                yield from self._linked(text)
             case Piece(text=text):
                 yield Reasoning(text)
             case Query(query=query):
                 yield Search(query)
             case Pages(items=items):
+                self._pages |= {page.index: page.url for page in items if page.index is not None}
                 yield Sources(tuple(Source(page.url, page.title, page.snippet, page.index) for page in items))
             case Medium(kind=kind, url=url, name=name, mime=mime):
+                yield from self._linked("", last=True)
                 yield Media(kind, url, mime=mime, name=name, private=True)
             case End(reason=reason):
+                yield from self._linked("", last=True)
                 yield Finished(reason)
             case Fault(code=code, message=message):
                 raise site_error(code, message)

@@ -72,8 +72,19 @@ def _recipe(site: Site) -> ScreenRecipe:
 async def _ready(site: Site, tab: Tab, turn: Turn) -> bool:
     """Bring the page to where the turn is typed; returns whether it had been loaded ahead of the turn."""
     ahead = tab.fresh
-    await site.prepare(tab, turn)
+    try:
+        await site.prepare(tab, turn)
+    except MissingRole:  # a switch, where the page shows none
+        await _say_what_stands_before(site, site.on_screen(tab))
+        raise
     return ahead
+
+
+async def _say_what_stands_before(site: Site, screen: Screen) -> None:
+    """Raise the error of a challenge or a login wall that the page shows in the place of the chat."""
+    for role in ("challenge", "wall"):
+        if screen.has(role) and await screen.count(role):
+            raise FAULTS[role](f"{site.name}'s page shows a {role} in place of the chat.", refused=True) from None
 
 
 @contextmanager
@@ -109,9 +120,7 @@ async def _type(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, screen: 
     except MissingRole as error:
         if not error.refused:
             raise
-        for role in ("challenge", "wall"):
-            if screen.has(role) and await screen.count(role):
-                raise FAULTS[role](f"{site.name}'s page shows a {role} in place of the chat.", refused=True) from None
+        await _say_what_stands_before(site, screen)
         if not ahead:
             raise
         logger.debug("loading the page anew: {}", error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,14 +112,16 @@ class Refusal:
 
 
 @asynccontextmanager
-async def sdk(server: RelayServer, *, max_retries: int = 0) -> AsyncIterator[tuple[openai.AsyncOpenAI, Tape]]:
+async def sdk(
+    server: RelayServer, *, max_retries: int = 0, bearer: str = "none"
+) -> AsyncIterator[tuple[openai.AsyncOpenAI, Tape]]:
     """A client of the server, and its tape."""
     tape = Tape()
     async with (
         httpx2.AsyncClient(transport=tape, timeout=600) as http,
         openai.AsyncOpenAI(
             base_url=f"{server.url}/v1",
-            api_key="none",
+            api_key=bearer,
             max_retries=max_retries,
             http_client=http,
             _strict_response_validation=True,
@@ -129,13 +131,23 @@ async def sdk(server: RelayServer, *, max_retries: int = 0) -> AsyncIterator[tup
 
 
 async def ask(
-    server: RelayServer, model: str, prompt: Any, *, stream: bool = True, max_retries: int = 0, **extra: Any
+    server: RelayServer,
+    model: str,
+    prompt: Any,
+    *,
+    earlier: Sequence[Any] = (),
+    stream: bool = True,
+    max_retries: int = 0,
+    bearer: str = "none",
+    **extra: Any,
 ) -> Got:
-    """One chat; `extra` goes into the body. Raises what the SDK raises; every raw byte is checked."""
+    """One chat, after `earlier` messages; `extra` goes into the body. Raises what the SDK raises; every raw byte is
+    checked."""
     got = Got()
-    async with sdk(server, max_retries=max_retries) as (client, tape):
+    messages = [*earlier, {"role": "user", "content": prompt}]
+    async with sdk(server, max_retries=max_retries, bearer=bearer) as (client, tape):
         try:
-            await _ask(client, got, model, prompt, stream=stream, extra=extra)
+            await _ask(client, got, model, messages, stream=stream, extra=extra)
         except openai.APIError as error:
             tape.heard[-1].check()
             error.__dict__["seen"] = (got, tape.heard[-1])
@@ -146,9 +158,8 @@ async def ask(
 
 
 async def _ask(
-    client: openai.AsyncOpenAI, got: Got, model: str, prompt: Any, *, stream: bool, extra: dict[str, Any]
+    client: openai.AsyncOpenAI, got: Got, model: str, messages: Any, *, stream: bool, extra: dict[str, Any]
 ) -> None:
-    messages: Any = [{"role": "user", "content": prompt}]
     if not stream:
         answer = await client.chat.completions.create(model=model, messages=messages, extra_body=extra)
         message = answer.choices[0].message

@@ -89,8 +89,10 @@ class GradioStage:
 
     model = "gradio/text"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str) -> None:
+        """`address`: that of the apps, each at `<address>/<kind>/`."""
         self.folder = folder
+        self.address = address
 
     async def play(self, text: str, *, seed: int = 0) -> str:
         name = uuid.uuid4().hex

@@ -94,11 +94,12 @@ class World:
         folder = self._folder("gradio-")
         app = ROOT / "tests" / "gradio_apps" / "app.py"
         env = environment({"GRADIO_TEMP_DIR": str(folder / "uploads"), "HOME": str(folder)})
-        process = Process([made.stdout.strip(), str(app), *APPS, "--folder", str(folder)], cwd=folder, env=env)
+        command = [made.stdout.strip(), str(app), *APPS, "stage", "--folder", str(folder)]
+        process = Process(command, cwd=folder, env=env)
         self._stack.callback(process.end)
         address = json.loads(process.await_output(r'\{"address": .*\}')[0])["address"]
-        self._gradio_address = self._stack.enter_context(Shredder(int(address.rpartition(":")[2]))).url
-        return GradioStage(folder)
+        cut = self._stack.enter_context(Shredder(int(address.rpartition(":")[2])))
+        return GradioStage(folder, cut.url)
 
     def serve(self, name: str) -> RelayServer:
         """The server of that name, started if it is not up."""
@@ -118,10 +119,20 @@ class World:
             drivers["RELAY_BROWSER__TRUSTED_SPKI"] = self.replicas.spki
             accounts.kimi(home, home.name)
         if "gradio" in sites:
-            assert self.gradio
             for app in APPS:
-                accounts.gradio(home, app, f"{self._gradio_address}/{app}/")
+                accounts.gradio(home, app, f"{self.gradio.address}/{app}/")
         return RelayServer(home, {**self._clocks, **drivers, **settings})
+
+    def alone(self, site: str, drivers: str, **settings: str) -> RelayServer:
+        """A server not yet started that runs one site by these drivers, and has no account there yet."""
+        home = self._folder(f"relay-{site}-")
+        (home / "browser_profiles").mkdir()
+        fixed = {
+            f"RELAY_SITES__{site.upper().replace('-', '_')}__DRIVERS": drivers,
+            "RELAY_BROWSER__HOST_RULES": self.replicas.host_rules,
+            "RELAY_BROWSER__TRUSTED_SPKI": self.replicas.spki,
+        }
+        return RelayServer(home, {**self._clocks, **fixed, **settings})
 
     def stage(self, site: str, server: RelayServer) -> Stage:
         """Where to set what a site answers to a server's account."""

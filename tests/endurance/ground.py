@@ -123,9 +123,8 @@ class Ground(World):
             names = kimi_names(home.name, counts["kimi"])
             folders += [accounts.kimi(home, name, access_ttl_s=TOKEN_TTL_S) for name in names]
         if counts.get("gradio"):
-            assert self.gradio
             for number in range(counts["gradio"]):
-                folders.append(accounts.gradio(home, f"app-{number}", f"{self._gradio_address}/text/"))
+                folders.append(accounts.gradio(home, f"app-{number}", f"{self.gradio.address}/text/"))
         for folder in folders if limit is not None else ():
             with (folder / "account.toml").open("a", encoding="utf-8") as out:
                 out.write(f"\n[limits]\nconcurrency = {limit}\n")

@@ -4,7 +4,8 @@
 
 Each kind is mounted at `/<kind>/` of one server; its address is printed as one line of JSON. What the apps
 receive is appended to `DIR/received.jsonl`. A message `script:<id>` is answered with `DIR/<id>.json`
-(`{"text": ..., "cuts": [...]}`: the text is streamed up to each cut in turn).
+(`{"text": ..., "cuts": [...]}`: the text is streamed up to each cut in turn). The kind `stage` answers every message
+with the pieces of `DIR/scenario.json`; what goes wrong there is in `faults.py`.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ os.environ.update(
 import gradio as gr
 import uvicorn
 from fastapi import FastAPI
+from faults import Faults
 
 VERSION = int(gr.__version__.split(".")[0])
 FOLDER = Path()
@@ -150,6 +152,47 @@ def thinking() -> Any:
     return chat_interface(think)
 
 
+def stage() -> Any:
+    """Plays the pieces of a scenario (tests/replicas/scenario.py), and tells of the files it got."""
+
+    async def play(message: dict[str, Any], history: Any) -> AsyncIterator[Any]:
+        scenario = json.loads((FOLDER / "scenario.json").read_text("utf-8"))
+        paths = [Path(file if isinstance(file, str) else file["path"]) for file in message["files"]]
+        files = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+        record("stage", "message", text=message["text"], files=files, history=len(history))
+        ended = False
+        try:
+            async for value in scripted(scenario["pieces"]):
+                yield value
+            if scenario["error"]:
+                raise gr.Error(scenario["error"])
+            ended = True
+        except gr.Error:
+            ended = True
+            raise
+        finally:
+            if not ended:
+                record("stage", "stopped")
+
+    return chat_interface(play, multimodal=True, textbox=gr.MultimodalTextbox(file_count="multiple"))
+
+
+async def scripted(pieces: list[dict[str, Any]]) -> AsyncIterator[Any]:
+    """The growing answer: a text, or a bubble with the thought and one with the text."""
+    thought = gr.ChatMessage(role="assistant", content="", metadata={"title": "Thinking", "status": "pending"})
+    answer = gr.ChatMessage(role="assistant", content="")
+    thinks = any(piece["kind"] == "reasoning" for piece in pieces)
+    for piece in pieces:
+        await asyncio.sleep(piece["after_ms"] / 1000)
+        if piece["kind"] == "reasoning":
+            thought.content += piece["text"]
+        elif piece["kind"] == "text":
+            thought.metadata["status"] = "done"
+            answer.content += piece["text"]
+        shown = [thought, answer] if answer.content else [thought]
+        yield shown if thinks else answer.content
+
+
 def picture() -> Path:
     """A one-pixel image that the app may serve."""
     path = FOLDER / "pixel.gif"
@@ -211,7 +254,7 @@ def plain() -> Any:
     return gr.Interface(answer, gr.Textbox(label="Question"), gr.Markdown(), api_name=False)
 
 
-KINDS = {make.__name__: make for make in (text, auth, private, multimodal, thinking, options, blocks, plain)}
+KINDS = {make.__name__: make for make in (text, auth, private, multimodal, thinking, options, blocks, plain, stage)}
 
 
 def main() -> None:
@@ -232,7 +275,7 @@ def main() -> None:
         server = gr.mount_gradio_app(server, app, path=f"/{kind}", show_error=kind != "plain", **secured)
     listener = socket.create_server(("127.0.0.1", arguments.port))
     print(json.dumps({"address": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
-    uvicorn.Server(uvicorn.Config(server, log_level="warning")).run(sockets=[listener])
+    uvicorn.Server(uvicorn.Config(Faults(server, FOLDER), log_level="warning")).run(sockets=[listener])
 
 
 if __name__ == "__main__":

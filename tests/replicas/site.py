@@ -53,6 +53,12 @@ class Replica:
     hosts: ClassVar[tuple[str, ...]]
     options: ClassVar[frozenset[str]] = frozenset()
     """Names of ``Scenario.options`` that this site understands."""
+    address: ClassVar[str] = ""
+    """The base address of its accounts, where the site has none of its own (an app that anybody may run)."""
+    lacks: ClassVar[frozenset[str]] = frozenset()
+    """What of a scenario means nothing here: kinds of pieces and faults, states of a login, names of fields."""
+    agent: ClassVar[str] = ""
+    """The id of an agent that the site knows; empty: it takes any of the right shape, or has none."""
     routes: Sequence[Route] = ()
     sockets: Sequence[SocketRoute] = ()
 

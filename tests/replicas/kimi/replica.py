@@ -36,6 +36,8 @@ class Kimi(Replica):
 
     id = "kimi"
     hosts = ("www.kimi.com", "kimi.com", "kimi.moonshot.cn")
+    # The sheet knows no shape of a search, no mark of a refusal and no guest that could be told.
+    lacks = frozenset({"search", "cite", "media", "refusal", "guest", "banned"})
 
     def __init__(self) -> None:
         self.store = Store()
@@ -119,6 +121,8 @@ class Kimi(Replica):
             if claims.jti in self.spent
             else "scenario: challenge"
             if exchange.scenario.challenge
+            else "scenario: dead login"
+            if exchange.scenario.login == "dead"
             else None
         )
         if claims is None or why:
