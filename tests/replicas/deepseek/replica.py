@@ -44,6 +44,7 @@ class DeepSeek(Replica):
 
     id = "deepseek"
     hosts = (tokens.HOST,)
+    lacks = frozenset({"media", "shield", "banned"})
     options = frozenset(
         {
             "difficulty",
