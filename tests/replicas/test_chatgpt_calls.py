@@ -60,7 +60,7 @@ async def client(replicas: Replicas) -> AsyncIterator[httpx.AsyncClient]:
         ("openai-sentinel-so-token", None, 403),
         ("x-conduit-token", None, 403),
         ("x-conduit-token", access_token("gpt-strict"), 403),
-        ("cookie", f"oai-did={uuid.uuid4()}", 400),
+        ("cookie", "oai-did=7d1f0f6e-5f0d-4b57-9f8e-2f6f5b0c6a11", 400),
     ],
 )
 async def test_each_wrong_header_is_refused(
