@@ -39,7 +39,8 @@ class Schemas:
     def __init__(self, root: Schema) -> None:
         self.root = root
         self._endless = False
-        self._validator = Draft202012Validator(root, registry=Registry())
+        checker = Draft202012Validator.FORMAT_CHECKER
+        self._validator = Draft202012Validator(root, registry=Registry(), format_checker=checker)
 
     def fits(self, value: Any, schema: Any) -> bool:
         """Whether a value fits a part of the schema. What is no schema forbids nothing."""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -125,6 +125,7 @@ SCHEMAS = st.recursive(
 
 
 @given(SCHEMAS, MESSAGES)
+@example({"type": "object", "properties": {"alpha": {"type": "string", "format": "date"}}}, "ALPHA:0")
 def test_what_is_made_fits(schema: dict[str, Any], message: str) -> None:
     Draft202012Validator.check_schema(schema)
     value = made(schema, Words(message))
