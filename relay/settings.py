@@ -289,8 +289,8 @@ class Settings(BaseSettings):
         return self.browser.model_copy(update={"mode": own.mode}) if own and own.mode else self.browser
 
     def clocks_for(self, site: str, own: Clocks | None = None) -> Clocks:
-        """The clocks of one site: its setting, else the site's own, else the general ones."""
-        merged = (own or self.clocks).model_dump()
+        """The clocks of one site: its setting, else those that the site itself sets, else the general ones."""
+        merged = self.clocks.model_dump() | (own.model_dump(exclude_unset=True) if own else {})
         if site in self.sites:
             merged |= self.sites[site].clocks.model_dump(exclude_none=True)
         return Clocks(**merged)

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
-import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 from hypothesis import settings
 
+from tests import npm
 from tests.replicas import Replicas
 
 ROOT = Path(__file__).parent.parent
 NODE = ROOT / "tests" / "node"
-CACHE = ROOT / ".cache"
 
 
 # A shell starts its background jobs with SIGINT ignored, and every process below inherits that: tests that send it to
@@ -57,17 +53,4 @@ def replicas() -> Iterator[Replicas]:
 @pytest.fixture(scope="session")
 def node_modules() -> Path:
     """`node_modules` with the locked packages, installed once per lock file."""
-    if shutil.which("npm") is None:
-        pytest.fail("npm is needed: install Node 20 or newer")
-    lock = NODE / "package-lock.json"
-    digest = hashlib.sha256(lock.read_bytes() + (NODE / "package.json").read_bytes()).hexdigest()[:16]
-    folder = CACHE / f"node-{digest}"
-    CACHE.mkdir(exist_ok=True)
-    with FileLock(CACHE / f"node-{digest}.lock"):
-        if not (folder / "installed").exists():
-            folder.mkdir(exist_ok=True)
-            for name in ("package.json", "package-lock.json", ".npmrc"):
-                shutil.copy(NODE / name, folder / name)
-            subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, check=True, timeout=100)
-            (folder / "installed").touch()
-    return folder / "node_modules"
+    return npm.node_modules(NODE)

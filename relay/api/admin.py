@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -190,7 +191,7 @@ async def open_login(request: Request, site: str, account: str) -> Response:
 
 
 def described(account: AccountStatus) -> dict[str, Any]:
-    """One account as plain data; `until` and `since` are Unix seconds."""
+    """One account as plain data; `until`, `since` and `resets_at` are Unix seconds."""
     return {
         "name": account.name,
         "site": account.site,
@@ -203,6 +204,7 @@ def described(account: AccountStatus) -> dict[str, Any]:
         "tabs": account.tabs,
         "until": account.until,
         "since": account.since,
+        "quotas": [asdict(quota) for quota in account.quotas],
     }
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 
 from relay.errors import (
     BrowserFault,
@@ -18,6 +20,7 @@ from relay.errors import (
 )
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
+REFUSAL_S, MAX_REFUSAL_BYTES = 5.0, 20_000
 
 
 class Answer:
@@ -85,12 +88,20 @@ class Answer:
         """Turn an HTTP refusal into its error; with `sends_prompt` a refusal means the prompt was not accepted."""
         if self.status < 400:
             return
-        try:
-            async with asyncio.timeout(5):
-                body = (await self.read())[:2000].decode("utf-8", "replace")
-        except (TimeoutError, CutAnswer, BrowserFault):
-            body = ""
-        raise status_error(self.status, self.headers, body, sends_prompt=sends_prompt)
+        raise status_error(self.status, self.headers, await self.refusal(), sends_prompt=sends_prompt)
+
+    async def refusal(self) -> str:
+        """What a refusal says, as far as it comes soon: an answer that its page does not read may never end."""
+        said = bytearray()
+        size = self.headers.get("content-length", "")
+        enough = min(int(size) if size.isdecimal() else MAX_REFUSAL_BYTES, MAX_REFUSAL_BYTES)
+        with suppress(TimeoutError, CutAnswer, BrowserFault):
+            async with asyncio.timeout(REFUSAL_S):
+                async for chunk in self:
+                    said += chunk
+                    if len(said) >= enough:
+                        break
+        return said[:MAX_REFUSAL_BYTES].decode("utf-8", "replace")
 
     def expect(self, *content_types: str) -> None:
         """Raise SiteChanged unless the media type is one of these (an HTML page in place of an answer, say)."""
@@ -106,7 +117,7 @@ def _message(body: str) -> str:
         found = json.loads(body)
     except ValueError:
         return body
-    for key in ("error", "detail", "message"):
+    for key in ("error", "detail", "message", "msg"):
         if isinstance(found, dict) and found.get(key):
             found = found[key]
     return found if isinstance(found, str) else json.dumps(found, ensure_ascii=False)
@@ -123,7 +134,7 @@ def status_error(status: int, headers: Mapping[str, str], body: str, *, sends_pr
         error.renewable = status == 401
         return error
     after = headers.get("retry-after", "")
-    seconds = float(after) if after.replace(".", "", 1).isdigit() else None
+    seconds = float(after) if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]{0,9})?", after) else None
     if status == 429:
         return RateLimited(
             f"The site limits this account (HTTP 429).{said}", retry_after_s=seconds, refused=sends_prompt

@@ -34,13 +34,13 @@ post => {
     return form;
   };
 
-  const run = async ({ nonce, url, method, headers, body, redirect }) => {
+  const run = async ({ nonce, url, method, headers, body, redirect, credentials }) => {
     const stop = new AbortController();
     running.set(nonce, stop);
     let head = false;
     try {
       const answer = await fetch(url, {
-        method, headers, redirect, body: bodyOf(body), credentials: "include", signal: stop.signal,
+        method, headers, redirect, body: bodyOf(body), credentials, signal: stop.signal,
         // Answers by GET have addresses of their own: the cache would keep every one, up to tens of MiB per context.
         cache: method === "GET" ? "no-store" : "default",
       });

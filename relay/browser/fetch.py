@@ -34,6 +34,8 @@ class FormPart:
 
 
 Body = str | bytes | Sequence[FormPart] | None
+Credentials = Literal["include", "omit"]
+"""Whether cookies go along; another host may allow only requests without."""
 
 
 class FetchCall:
@@ -126,6 +128,7 @@ async def stream(
     body: Body,
     world: WorldName,
     redirect: Literal["follow", "manual", "error"],
+    credentials: Credentials = "include",
 ) -> AsyncIterator[Answer]:
     """Run one fetch; the answer is yielded once its head is here, and aborted when the block is left early."""
     call = FetchCall(tab, url, world)
@@ -141,6 +144,7 @@ async def stream(
                 "headers": dict(headers),
                 "body": encoded,
                 "redirect": redirect,
+                "credentials": credentials,
             },
         )
         yield await call.head

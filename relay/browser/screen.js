@@ -1,7 +1,8 @@
 // Runs in an isolated world: it shares the page's DOM and events, not its globals (so React's patched value
-// setter is not ours, and el.value = text is the native one). A candidate is {css, text?}; order is preference.
+// setter is not ours, and el.value = text is the native one). A candidate is {css, text?, unlike?}; order is preference.
 (post, files, markdown) => {
   const INTERVAL_MS = 15;
+  const PIECE = 1000; // characters
   const watching = new Map();
 
   const visible = element => {
@@ -10,9 +11,9 @@
   };
   const said = element => (element.innerText ?? element.textContent ?? "").trim();
   const matching = candidates => {
-    for (const { css, text } of candidates) {
+    for (const { css, text, unlike } of candidates) {
       const found = [...document.querySelectorAll(css)].filter(
-        element => visible(element) && (!text || said(element) === text),
+        element => visible(element) && (!text || said(element) === text) && !(unlike && said(element).includes(unlike)),
       );
       if (found.length) return found;
     }
@@ -58,6 +59,15 @@
       clipboardData.setData("text/plain", text);
       element.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true, composed: true }));
     },
+    // Each goes where the one before it ended.
+    async pieces(element, text) {
+      for (let at = 0, end; at < text.length; at = end) {
+        end = at + PIECE;
+        if (/[\ud800-\udbff\r]/.test(text[end - 1] ?? "")) end += 1; // no character and no line end is cut in two
+        ways.paste(element, text.slice(at, end));
+        if (!(await settled(element, text.slice(0, end)))) return;
+      }
+    },
     insertText(element, text) {
       document.execCommand("insertText", false, text);
     },
@@ -75,7 +85,7 @@
     for (const way of order) {
       selectAll(element);
       if (bare(element.textContent) && way !== "insertText") document.execCommand("delete");
-      ways[way](element, text);
+      await ways[way](element, text);
       if (await settled(element, text)) return way;
     }
     return null;
@@ -96,6 +106,21 @@
       const element = await first(candidates, timeoutMs);
       element?.click();
       return Boolean(element);
+    },
+    // Menus of the common libraries open at pointerdown, others at click.
+    async press(candidates, text, timeoutMs) {
+      const headline = element => said(element).split("\n")[0].trim().toLowerCase();
+      const meant = element => enabled(element) && (!text || headline(element) === text.toLowerCase());
+      const all = () => candidates.flatMap(candidate => matching([candidate]));
+      const element = await until(() => all().find(meant), timeoutMs);
+      if (!element) return false;
+      const options = { bubbles: true, cancelable: true, composed: true, button: 0 };
+      for (const step of ["down", "up"]) {
+        element.dispatchEvent(new PointerEvent(`pointer${step}`, { ...options, pointerType: "mouse", isPrimary: true }));
+        element.dispatchEvent(new MouseEvent(`mouse${step}`, options));
+      }
+      element.click();
+      return true;
     },
     async wait(candidates, timeoutMs) {
       return Boolean(await first(candidates, timeoutMs, () => true));

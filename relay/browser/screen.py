@@ -26,7 +26,9 @@ from relay.errors import (
     SiteError,
 )
 
-FillWay = Literal["paste", "insertText"]
+FillWay = Literal["paste", "pieces", "insertText"]
+"""How a rich editor is filled: by one paste, by many short ones (for an editor that makes a file of a long one), or by
+the browser's own command."""
 FAULTS: dict[str, type[RelayError]] = {
     "limited": RateLimited,
     "refused": ContentRefused,
@@ -40,10 +42,11 @@ MASKED = "input[type=password], input[autocomplete*=one-time-code], input[name*=
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """One way to find a role: a CSS selector and, optionally, the exact text of the element."""
+    """One way to find a role: a CSS selector and, optionally, the exact text of the element, or a part it must lack."""
 
     css: str
     text: str = ""
+    unlike: str = ""
 
 
 Roles = Mapping[str, Sequence[Candidate]]
@@ -78,7 +81,7 @@ class Screen:
         return bool(self._roles.get(role))
 
     def _candidates(self, role: str) -> list[dict[str, str]]:
-        return [{"css": c.css, "text": c.text} for c in self._roles.get(role, ())]
+        return [{"css": c.css, "text": c.text, "unlike": c.unlike} for c in self._roles.get(role, ())]
 
     async def _call(self, function: str, *arguments: Any, timeout_s: float) -> Any:
         return await self._tab.world().call(function, *arguments, timeout_s=timeout_s + 5)
@@ -113,6 +116,15 @@ class Screen:
         """Click a role once it is there. Raises MissingRole."""
         if not await self._call("click", self._candidates(role), timeout_s * 1000, timeout_s=timeout_s):
             raise await self.missing(role)
+
+    async def press(self, role: str, text: str = "", *, timeout_s: float = 5) -> None:
+        """Press an element with pointer and mouse, for menus that open at either. Raises MissingRole.
+
+        With `text` it is the one whose first line says that, in any case.
+        """
+        candidates = self._candidates(role)
+        if not await self._call("press", candidates, text, timeout_s * 1000, timeout_s=timeout_s):
+            raise await self.missing(role, f"none that says {text!r}" if text else "none of them")
 
     async def wait(self, role: str, *, timeout_s: float = 5) -> bool:
         """Whether a role appears in time."""

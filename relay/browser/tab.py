@@ -19,10 +19,8 @@ from relay.browser.answer import Answer
 from relay.browser.cdp import CdpError, CdpSession, dead_or_refused
 from relay.browser.driver import DRIVER_ERRORS, said
 from relay.browser.traffic import Traffic, TrafficTap
-from relay.browser.world import World, WorldName
+from relay.browser.world import World, WorldName, navigated
 from relay.errors import BrowserFault, CutAnswer, RelayError, SiteUnavailable
-
-ERROR_PAGE = "chrome-error:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +162,12 @@ class Tab:
             if isinstance(dead_or_refused(str(error)), BrowserFault):
                 raise BrowserFault(f"The page died while it opened {target}.") from None
             raise SiteUnavailable(f"{target} could not be opened ({said(error)}).") from None
-        await self.world().ready()
+        try:
+            await self.world().ready()
+        except CdpError as error:
+            if not navigated(error):
+                raise
+            # The page's own script has gone on at once (to a login, say): what is asked next is asked there.
 
     async def _navigate(self, target: str, timeout_s: float) -> None:
         for last in (False, True):
@@ -172,8 +175,9 @@ class Tab:
                 await self.page.goto(target, wait_until="domcontentloaded", timeout=timeout_s * 1000)
                 return
             except DRIVER_ERRORS as error:
-                # Chromium shows its page for an address that could not be loaded a moment after it has said so.
-                if last or f'interrupted by another navigation to "{ERROR_PAGE}' not in str(error):
+                # Chromium shows its page for an address that could not be loaded a moment after it has said so; and
+                # the page that is left may just be going elsewhere, to its login, say.
+                if last or "interrupted by another navigation to" not in str(error):
                     raise
 
     def check(self) -> None:
@@ -190,6 +194,7 @@ class Tab:
         body: in_page.Body = None,
         world: WorldName = "isolated",
         redirect: Literal["follow", "manual", "error"] = "follow",
+        credentials: in_page.Credentials = "include",
     ) -> AbstractAsyncContextManager[Answer]:
         """Fetch from inside the page. Yields the Answer at its head; leaving the block early aborts the fetch.
 
@@ -197,7 +202,16 @@ class Tab:
         """
         self.check()
         self.sent_at = time.perf_counter()
-        return in_page.stream(self, method, url, headers=headers or {}, body=body, world=world, redirect=redirect)
+        return in_page.stream(
+            self,
+            method,
+            url,
+            headers=headers or {},
+            body=body,
+            world=world,
+            redirect=redirect,
+            credentials=credentials,
+        )
 
     async def fetch(
         self,
@@ -208,13 +222,14 @@ class Tab:
         body: in_page.Body = None,
         world: WorldName = "isolated",
         redirect: Literal["follow", "manual", "error"] = "follow",
+        credentials: in_page.Credentials = "include",
         timeout_s: float = 30,
     ) -> Response:
         """Fetch from inside the page and read the whole answer. Raises also SiteUnavailable when out of time."""
         try:
             async with asyncio.timeout(timeout_s):
                 async with self.stream(
-                    method, url, headers=headers, body=body, world=world, redirect=redirect
+                    method, url, headers=headers, body=body, world=world, redirect=redirect, credentials=credentials
                 ) as answer:
                     return Response(answer.status, answer.headers, answer.url, await answer.read())
         except TimeoutError:

@@ -92,6 +92,8 @@ class _Request:
     def __init__(self, exchanges: list[Exchange], document: bool) -> None:
         self.exchanges = exchanges
         self.document = document
+        self.redirect: dict[str, Any] | None = None
+        """The answer that sent it on to another address."""
         self._held: list[bytes] | None = []
         self._ended = asyncio.Event()
         self._error: RelayError | None = None
@@ -139,6 +141,11 @@ class _Request:
             return b""
         body: str = reply.get("body", "")
         return base64.b64decode(body) if reply.get("base64Encoded") else undecoded(body, self._response)
+
+    @property
+    def answered(self) -> bool:
+        """Whether a head came."""
+        return bool(self._response)
 
     def began(self, response: dict[str, Any]) -> None:
         """The answer's head came."""
@@ -316,6 +323,7 @@ class TrafficTap:
         request, kind = params["request"], params.get("type", "")
         url = request["url"] + request.get("urlFragment", "")
         if at in self._open:  # a redirect keeps its id
+            self._open[at].redirect = params.get("redirectResponse")
             for exchange in self._open[at].exchanges:
                 exchange.url = url
             return
@@ -346,6 +354,8 @@ class TrafficTap:
     def _failed(self, at: At, params: dict[str, Any]) -> None:
         if (request := self._open.pop(at, None)) is None:
             return
+        if request.redirect is not None and not request.answered:
+            request.began(request.redirect)  # led where the page may not read, it is the only answer there was
         why = params.get("errorText", "no reason given")
         logger.debug("the page's request failed: {} {}", request.exchanges[0], why)
         if params.get("canceled"):

@@ -88,9 +88,14 @@ class World:
             f"globalThis[Symbol.for({name})] = {{...own, ...made.screen(post, own.files, made.markdown)}};"
             "return 1; })()"
         )
-        reply = await session.send(
-            "Runtime.evaluate", {"expression": source, "returnByValue": True, "contextId": context}
-        )
+        try:
+            reply = await session.send(
+                "Runtime.evaluate", {"expression": source, "returnByValue": True, "contextId": context}
+            )
+        except CdpError as error:
+            if "Inspected target navigated" in str(error):  # only functions were set up: it can be done anew
+                raise CdpError(f"{_NAVIGATED[0]}: the page has gone on.") from None
+            raise
         if "exceptionDetails" in reply:
             raise SiteChanged("a page that runs our functions", _exception(reply))
         self._context = context
@@ -119,7 +124,7 @@ class World:
                     timeout_s=timeout_s,
                 )
             except CdpError as error:
-                if attempt == 1 and any(mark in str(error) for mark in _NAVIGATED):
+                if attempt == 1 and navigated(error):
                     self.lost(context)
                     continue
                 raise BrowserFault(f"The page went away under a call ({error}).") from None
@@ -136,6 +141,11 @@ class World:
             await self.call("stage", key, piece)
         logger.trace("staged {} bytes", len(data))
         return key
+
+
+def navigated(error: CdpError) -> bool:
+    """Whether a command failed because the page's document went away under it."""
+    return any(mark in str(error) for mark in _NAVIGATED)
 
 
 class PageException(Exception):

@@ -35,7 +35,8 @@ class _Task(NamedTuple):
 
 
 _OPEN_WEBUI = (
-    _Task(
+    _Task("title", "title", "Generate a concise title summarizing the chat history.\n"),
+    _Task(  # before 0.12
         "title",
         "title",
         "Generate a concise, 3-5 word title with an emoji summarizing the chat history.\n",
@@ -47,6 +48,11 @@ _OPEN_WEBUI = (
         "subtopic tags.\n",
     ),
     _Task(
+        "follow-ups",
+        "follow_ups",
+        "Predict 3-5 useful messages this user might naturally send next to advance their current objective.\n",
+    ),
+    _Task(  # before 0.12
         "follow-ups",
         "follow_ups",
         "Suggest 3-5 relevant follow-up questions or prompts that the user might naturally ask next in this "

@@ -157,7 +157,7 @@ def _table(rows: Sequence[Row]) -> None:
     from rich.text import Text
 
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("account", "state", "chats", "pages", "who", "why"):
+    for heading in ("account", "state", "chats", "pages", "limits", "who", "why"):
         table.add_column(heading, overflow="fold")
     for row in rows:
         reason = "" if row["reason"] in ("", row["state"], "challenge") else f" ({row['reason']})"
@@ -167,12 +167,24 @@ def _table(rows: Sequence[Row]) -> None:
             Text(row["state"] + reason, style=COLOURS.get(row["state"], "red")),
             str(row["chats"]),
             str(row["tabs"]),
+            used_up(row.get("quotas", ())),
             row["label"] if row["label"] != row["account"] else "",
             why,
         )
     # Piped somewhere, a line is an account, however long.
     console = Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 400)
     console.print(table)
+
+
+def used_up(quotas: Sequence[Row]) -> str:
+    """How far an account's limits are used up: `5h 12%, 7d 3%`, and of a full one when it opens again."""
+    said = []
+    for quota in quotas:
+        used, resets_at = quota["used"], quota["resets_at"]
+        full = used is not None and used >= 1 and resets_at is not None
+        opens = time.strftime(" until %d %b %H:%M", time.localtime(resets_at)) if full else ""
+        said.append(f"{quota['window']} {'?' if used is None else f'{used:.0%}'}{opens}")
+    return ", ".join(said)
 
 
 def export_account(name: str, output: Path | None) -> None:

@@ -12,7 +12,8 @@ Events, in the order in which they may come (each a JSON object; `data: {...}` o
     {"type": "error", "code", "message"}          instead of `end`
     {"type": "ping"}                              anywhere while silent (sent by the server)
 
-A prompt with a frame (`frame`: tools on offer, a form of the answer) is obeyed: `obedience` says how. For tests of
+A prompt with a frame (`frame`: tools on offer, a form of the answer) is obeyed: `obedience` says how. One without is
+answered with what stands in the fence after the words `Answer with exactly this:`, if it has them. For tests of
 clients, words in the user's message make it err:
 
     fumble-once      the first answer holds arguments, or JSON, that break the schema; once told so, it is right
@@ -125,7 +126,7 @@ def _demo(turn: Turn, pace: Pace) -> Iterator[Step]:
     model = MODELS[turn.model]
     asked = frame.read(turn.prompt, turn.earlier)
     words = turn.prompt if asked is None else asked.words
-    obeyed = None if asked is None else obedience.answer(asked)
+    obeyed = obedience.dictated(words) if asked is None else obedience.answer(asked)
     yield _start(turn)
     if turn.thinking or model.id == "thinker":
         yield from _stream("reasoning", texts.reasoning(words), pace.first_s, pace.piece_s)

@@ -27,6 +27,7 @@ _NO_TOOLS = re.compile(
 _KEYS = re.compile(r"\b(?:keys?|fields?|propert(?:y|ies))\b|键|字段", re.IGNORECASE)
 _SILENT = {"get", "set", "the", "of", "to", "for", "and", "do", "my", "is", "in", "on", "by", "tool", "function", "use"}
 """Words of tools' names that say nothing about what a message is after."""
+_DICTATION = re.compile(r"\banswer with exactly this:[ \t]*\n+(`{3,})[^`\n]*\n", re.IGNORECASE)
 _NOT_FITTING: tuple[Any, ...] = ({}, {"fumbled": True}, [], "fumbled")
 
 
@@ -49,6 +50,15 @@ def answer(asked: Asked) -> str | None:
     if asked.form:
         return _fenced("json", json.dumps(_misfit(asked.schema) if fumbles else _object(asked), ensure_ascii=False))
     return _told(asked) if asked.results else None
+
+
+def dictated(prompt: str) -> str | None:
+    """What stands in the fence after `Answer with exactly this:`, the last if there are several; else None."""
+    opened = None
+    for opened in _DICTATION.finditer(prompt):  # noqa: B007
+        pass
+    closed = opened and re.compile(rf"^{opened[1]}[ \t]*$", re.MULTILINE).search(prompt, opened.end())
+    return prompt[opened.end() : closed.start()].removesuffix("\n") or None if opened and closed else None
 
 
 def _calls(asked: Asked) -> list[Call]:

@@ -11,6 +11,7 @@ from enum import Enum
 
 from loguru import logger
 
+from relay.chat.events import Quota
 from relay.errors import (
     AccountBanned,
     BrowserFault,
@@ -105,6 +106,8 @@ class Account:
     """When its login was last proved or disproved (monotonic seconds)."""
     site_failures: int = 0
     """Times in a row that the site could not be reached."""
+    quotas: dict[str, Quota] = field(default_factory=dict)
+    """What the site said last of each window of its limits."""
     _left: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __repr__(self) -> str:
@@ -257,6 +260,10 @@ class Account:
             del self.cooling[about]
             self.store.drop_cooldown(self.name, about)
 
+    def noted(self, quota: Quota) -> None:
+        """The site says how far a limit is used up."""
+        self.quotas[quota.window] = quota
+
     def rest(self, model: str, error: RateLimited) -> None:
         """The site limits the account: for as long as it says, else for longer each time."""
         before = self.cooling.get(model)
@@ -326,6 +333,8 @@ class Account:
             case LoginState.LIVE:
                 self._become(State.READY)
                 self.label = login.label or self.label
+                for quota in login.quotas:
+                    self.noted(quota)
             case LoginState.CHALLENGED:
                 self.park(State.CHALLENGED, login.detail or "the site shows a challenge", "challenge")
             case LoginState.GUEST:
@@ -362,6 +371,7 @@ class Account:
             reason,
             until,
             self.since if self.reason else None,
+            tuple(one for one in self.quotas.values() if one.resets_at is None or one.resets_at > time.time()),
         )
 
 

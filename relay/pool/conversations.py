@@ -49,6 +49,8 @@ class Match:
     branches: bool
     told: bool = False
     """Whether all of the request's history is in it: the site knows the request's tools then."""
+    newest: bool = True
+    """Whether the turn comes after the conversation's last: a page can go on nowhere else."""
 
 
 class Due(NamedTuple):
@@ -163,7 +165,8 @@ class Conversations:
         for turn in self._by_history.newest_first((request.caller, site, request.choice.agent, key)):
             known = self._known[turn.site, turn.account, turn.conversation]
             if not known.held and self._usable(known, request) and known.open_at(turn, branches):
-                return Match(turn.account, turn.conversation, turn.parent, new, False, key, branches, told=True)
+                newest = turn.history == known.row.tip
+                return Match(turn.account, turn.conversation, turn.parent, new, False, key, branches, True, newest)
         return None
 
     def _by_name(self, request: ChatRequest, site: str, name: str, native: bool, branches: bool) -> Match:
@@ -184,7 +187,8 @@ class Conversations:
             raise _gone(name)
         if not new:
             raise BadRequest("There is no message after the last answer to go on with.", param="messages")
-        return Match(after.account, after.conversation, after.parent, new, True, after.history, branches, told)
+        newest = after.history == known.row.tip
+        return Match(after.account, after.conversation, after.parent, new, True, after.history, branches, told, newest)
 
     def _named(self, request: ChatRequest, site: str, name: str) -> tuple[Known | None, TurnRow | None]:
         """The caller's own conversation of that id, or the one in which that answer was given, and after which turn."""

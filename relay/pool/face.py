@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from relay.chat.events import Event, ToolCall
+from relay.chat.events import Event, Quota, ToolCall
 from relay.chat.request import ChatRequest
 
 
@@ -66,6 +66,8 @@ class AccountStatus:
     """When a rest is over (Unix seconds), where that is known."""
     since: float | None = None
     """Since when its owner is needed (Unix seconds)."""
+    quotas: tuple[Quota, ...] = ()
+    """How far the site's limits are used up, each window as the site told it last; none that has begun anew since."""
 
     @property
     def name(self) -> str:

@@ -20,6 +20,7 @@ from relay.pool.measures import Measures
 from relay.pool.memory import memory_in_use
 from relay.pool.pages import Slot
 from relay.settings import Settings
+from relay.sites.base import LoginState
 
 CHECKS_AT_ONCE = 2
 CHECK_AFTER_S = 1.0
@@ -92,7 +93,8 @@ class Keeper:
                 keep = keep or slot.tab is not None
                 tab = await account.pages.tab(slot, cached=keep)
                 login = await account.check(slot)
-                account.models = tuple(await account.site.catalogue(tab))
+                if login.state is LoginState.LIVE:
+                    account.models = tuple(await account.site.catalogue(tab))
                 logger.info("{}: login {} {}", account.name, login.state.value, login.label)
                 if not keep:
                     await account.pages.save()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from loguru import logger
 
-from relay.browser.tab import Tab
+from relay.browser.tab import Response, Tab
 from relay.chat.events import Media
-from relay.errors import RelayError
+from relay.errors import RelayError, SiteUnavailable
 
 MAX_BYTES = 32 * 1024 * 1024
 FETCH_S = 60.0
@@ -26,7 +26,7 @@ async def reachable(tab: Tab, media: Media) -> Media:
     if not media.private:
         return media
     try:
-        found = await tab.fetch("GET", media.url, timeout_s=FETCH_S)
+        found = await _fetched(tab, media.url)
     except RelayError as error:
         logger.warning("a {} of the answer could not be fetched: {}", media.kind, error.message)
         return media
@@ -35,3 +35,13 @@ async def reachable(tab: Tab, media: Media) -> Media:
         return media
     mime = found.headers.get("content-type", "").partition(";")[0].strip() or media.mime
     return replace(media, data=found.body, mime=mime)
+
+
+async def _fetched(tab: Tab, url: str) -> Response:
+    """With the page's cookies; from another host that wants none (its address is the permit) without."""
+    try:
+        return await tab.fetch("GET", url, timeout_s=FETCH_S)
+    except SiteUnavailable:
+        if urlsplit(url)[:2] == urlsplit(tab.url)[:2]:
+            raise
+        return await tab.fetch("GET", url, credentials="omit", timeout_s=FETCH_S)

@@ -19,6 +19,7 @@ from relay.pool.leases import Leases
 from relay.pool.profiles import Profile, profile_of
 from relay.pool.sealing import Keyring
 from relay.pool.store import Store
+from relay.sites.base import LoginState
 
 CHECK_S = 90.0
 
@@ -190,8 +191,8 @@ class AccountOwner:
             try:
                 async with asyncio.timeout(CHECK_S), self._roster.leases.borrow(account, slot):
                     tab = await account.pages.tab(slot, cached=bool(idle))
-                    await account.check(slot)
-                    account.models = tuple(await account.site.catalogue(tab))
+                    if (await account.check(slot)).state is LoginState.LIVE:
+                        account.models = tuple(await account.site.catalogue(tab))
             except TimeoutError:
                 raise BrowserFault(f"{account.name} could not be checked within {CHECK_S:g} s.") from None
             except (CdpError, PageException) as error:

@@ -12,7 +12,7 @@ from relay.browser.clocks import clocked
 from relay.browser.screen import MissingRole
 from relay.browser.tab import Tab
 from relay.browser.world import PageException
-from relay.chat.events import Finished, Media, Retracted, Started, Turned
+from relay.chat.events import Finished, Media, Quota, Retracted, Started, Turned
 from relay.chat.request import Turn
 from relay.errors import (
     AccountBanned,
@@ -100,9 +100,11 @@ class Runner:
         """One driver: in the conversation that is continued, or with the whole history in a new one."""
         chat, site = self._chat, self._account.site
         hold = chat.hold
-        if hold.match is not None and not site.continues(driver):
+        if hold.match is not None and not site.continues(driver, chat.model, newest=hold.match.newest):
             if hold.match.explicit:
-                raise BadRequest(f"The driver {driver} of {site.name} cannot continue a conversation.", refused=True)
+                raise BadRequest(
+                    f"The driver {driver} of {site.name} cannot continue a conversation there.", refused=True
+                )
             hold.leave()
         match = hold.match
         try:
@@ -135,6 +137,8 @@ class Runner:
                         chat.hold.turned(event.conversation, event.message)
                     elif isinstance(event, Finished) and driver != "dom":  # a page tells no message to go on from
                         chat.hold.finished()
+                    elif isinstance(event, Quota):
+                        account.noted(event)
                     elif isinstance(event, Media):
                         event = await reachable(tab, event)
                     if chat.steps.sent is None:

@@ -15,7 +15,8 @@ from relay.browser.answer import Answer
 from relay.browser.chromium import Context
 from relay.browser.screen import Screen
 from relay.browser.tab import Tab
-from relay.chat.events import Event, Finished
+from relay.browser.traffic import Exchange, Traffic
+from relay.chat.events import Event, Finished, Media, Quota
 from relay.chat.request import Attachment, FileRef, Turn
 from relay.errors import BadRequest, ConversationNotFound, CutAnswer
 from relay.settings import Clocks
@@ -84,6 +85,8 @@ class Login:
     state: LoginState
     label: str = ""
     detail: str = ""
+    quotas: tuple[Quota, ...] = ()
+    """How far the account's limits are used up, where the site tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,18 +138,21 @@ class Reader(ABC, Generic[F]):
 class ScreenRecipe:
     """How the screen and dom drivers run a site; selectors are in `<id>.toml`.
 
-    `answer` is a glob over addresses of the page's own request that carries the answer. `fresh` is the
-    address (a path, or whole) that shows an empty chat. `upload` is the glob of upload calls the page makes.
+    `answer` is a glob (or several) over addresses of the page's own requests that carry the answer. `fresh` is the
+    address (a path, or whole) that shows an empty chat. `upload` is the glob (or several) of upload calls the page
+    makes.
     """
 
-    answer: str = ""
+    answer: str | tuple[str, ...] = ""
     reader: Callable[[], Reader[Any]] | None = None
     fresh: str = ""
     conversation: str = ""
     """The address that shows a conversation, with `{id}` in it; empty where the page cannot be brought to one."""
-    upload: str = ""
+    upload: str | tuple[str, ...] = ""
     renews: bool = False
     """Whether the page renews a refused login and sends the prompt again by itself."""
+    retypes: bool = False
+    """Whether a prompt whose login was refused is typed once more, after `Site.refresh`."""
     spread: bool = False
     """Whether the answer may be spread over several requests (Gradio: one per step of a chain of events)."""
     switches: frozenset[Switch] = frozenset()
@@ -280,11 +286,34 @@ class Site(ABC):
             await self.reset(tab)
         await self.choose(tab, turn)
 
-    def continues(self, driver: str) -> bool:
-        """Whether a driver can continue a conversation on the site."""
+    async def answering(self, traffic: Traffic) -> Exchange:
+        """Screen driver: the page's request that carries the answer, of those that `ScreenRecipe.answer` watches."""
+        return await traffic.next()
+
+    def reading_on(
+        self, tab: Tab, turn: Turn, reader: Reader[Any], traffic: Traffic
+    ) -> AsyncGenerator[Event, None] | None:
+        """Screen driver: the rest of an answer whose request ended without its end mark; None where that cuts it."""
+        return None
+
+    async def uploaded(self, uploads: Traffic) -> None:
+        """Screen driver: wait until the page has uploaded one file, by the calls of `ScreenRecipe.upload`."""
+        answer = await (await uploads.next()).answer()
+        await answer.raise_for_status()
+        await answer.read()
+
+    async def located(self, tab: Tab, media: Media) -> Media:
+        """Screen driver: a picture or file of the answer with the address to fetch it from."""
+        return media
+
+    def continues(self, driver: str, model: str = "", *, newest: bool = True) -> bool:
+        """Whether a driver can continue a conversation on the site with a model; `newest`: after its last message.
+
+        A page goes on there only, whatever the site's API can: elsewhere it would answer in another history.
+        """
         if driver.startswith("fetch"):
             return self.capabilities.native_turns
-        return driver == "screen" and bool(self.screen and self.screen.conversation)
+        return newest and driver == "screen" and bool(self.screen and self.screen.conversation)
 
     async def delete(self, tab: Tab, conversation: str) -> None:
         """Remove a conversation that the relay made."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator, Coroutine, Iterator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -17,12 +17,14 @@ from relay.browser.screen import FAULTS, MissingRole, Screen
 from relay.browser.tab import Tab
 from relay.browser.traffic import Traffic
 from relay.browser.world import PageException
-from relay.chat.events import Event, Finished, Started
+from relay.chat.events import Event, Finished, Media, Started, Turned
 from relay.chat.request import Turn
 from relay.errors import BadRequest, BrowserFault, CutAnswer, LoginNeeded, RelayError, SiteChanged, SiteUnavailable
 from relay.sites.base import Reader, ScreenRecipe, Site
 
 UPLOAD_S = 120.0
+WALL_S = 3.0
+"""How long a page that left under a chat may take to show its login."""
 RESEND_S = 8.0
 """How long the page may take to renew its login and send the prompt again by itself after a 401."""
 
@@ -31,21 +33,25 @@ def run(site: Site, driver: str, tab: Tab, turn: Turn) -> AsyncGenerator[Event, 
     """The events of a turn by one driver. Close the iterator to stop the answer on the site."""
     match driver.partition(":")[0]:
         case "fetch":
-            return _fetch(site, driver, tab, turn)
+            return _renewing(site, tab, lambda: site.chat(tab, turn, driver))
+        case "screen" if site.screen is not None and site.screen.retypes:
+            return _renewing(site, tab, lambda: _screen(site, tab, turn))
         case "screen":
-            return _screen(site, tab, turn)
+            return _or_login(site, tab, _screen(site, tab, turn), BrowserFault, CutAnswer)
         case "dom":
-            return _dom(site, tab, turn)
+            return _or_login(site, tab, _dom(site, tab, turn), BrowserFault, CutAnswer)
         case _:
             raise BadRequest(f"{driver!r} is no driver; {site.name} has {', '.join(site.drivers)}.")
 
 
-async def _fetch(site: Site, driver: str, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
-    """The site's API; a login refused before anything came is renewed by the page, once."""
+async def _renewing(
+    site: Site, tab: Tab, ask: Callable[[], AsyncGenerator[Event, None]]
+) -> AsyncGenerator[Event, None]:
+    """The events of `ask`; a login refused before anything came is renewed by the page, once."""
     for attempt in (1, 2):
         started = False
         try:
-            async with aclosing(site.chat(tab, turn, driver)) as events:
+            async with aclosing(ask()) as events:
                 async for event in events:
                     started = True
                     yield event
@@ -104,11 +110,11 @@ async def _type(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, screen: 
     if turn.attachments:
         if not screen.has("attach"):
             raise BadRequest(f"{site.name} takes no files on its screen.")
-        async with tab.traffic(recipe.upload) as uploads:
+        async with tab.traffic(*_globs(recipe.upload)) as uploads:
             for attachment in turn.attachments:  # one by one: many inputs silently take the first of several
                 await screen.attach([attachment])
                 if recipe.upload:
-                    await _uploaded(uploads)
+                    await _uploaded(site, uploads)
     try:
         await screen.submit(turn.prompt)
     except MissingRole as error:
@@ -122,13 +128,15 @@ async def _type(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, screen: 
         await _type(site, recipe, tab, turn, screen, ahead=False)
 
 
-async def _uploaded(uploads: Traffic) -> None:
+def _globs(patterns: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (patterns,) if isinstance(patterns, str) else patterns
+
+
+async def _uploaded(site: Site, uploads: Traffic) -> None:
     """Wait until the page has uploaded a file."""
     try:
         async with asyncio.timeout(UPLOAD_S):
-            answer = await (await uploads.next()).answer()
-            await answer.raise_for_status()
-            await answer.read()
+            await site.uploaded(uploads)
     except TimeoutError:
         raise SiteUnavailable(f"The page did not upload the file within {UPLOAD_S:g} s.", refused=True) from None
 
@@ -142,14 +150,15 @@ async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, Non
         ahead = await _ready(site, tab, turn)
     screen = site.on_screen(tab)
     finished = False
-    async with tab.traffic(recipe.answer) as traffic:
+    async with tab.traffic(*_globs(recipe.answer)) as traffic:
         with _setting_up(tab):
             await _type(site, recipe, tab, turn, screen, ahead=ahead)
         try:
-            async with aclosing(_read(site, recipe, recipe.reader(), tab, traffic)) as events:
+            answer = _read(site, recipe, recipe.reader(), tab, turn, traffic)
+            async with aclosing(named(answer, recipe, tab)) as events:
                 async for event in events:
                     finished = isinstance(event, Finished)
-                    yield event
+                    yield await site.located(tab, event) if isinstance(event, Media) else event
         except RelayError:
             finished = True  # the site ended it; there is nothing to stop
             raise
@@ -159,7 +168,7 @@ async def _screen(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, Non
 
 
 async def _read(
-    site: Site, recipe: ScreenRecipe, reader: Reader[Any], tab: Tab, traffic: Traffic
+    site: Site, recipe: ScreenRecipe, reader: Reader[Any], tab: Tab, turn: Turn, traffic: Traffic
 ) -> AsyncGenerator[Event, None]:
     """The page's answer; where it is spread over several requests, one after the other until the reader says so."""
     while True:
@@ -170,18 +179,25 @@ async def _read(
                 yield event
             return
         except CutAnswer as error:
-            if not recipe.spread:
+            tab.check()
+            rest = site.reading_on(tab, turn, reader, traffic)
+            if rest is None and not recipe.spread:
                 raise
-            logger.debug("reading on in the page's next request: {}", error)
+            logger.debug("reading on elsewhere: {}", error)
+        if rest is not None:
+            async with aclosing(rest) as events:
+                async for event in events:
+                    yield event
+            return
 
 
 async def _accepted(site: Site, recipe: ScreenRecipe, traffic: Traffic) -> Answer:
     """The answer the page got, after the page's own renewal of a refused login if it makes one."""
-    answer = await (await traffic.next()).answer()
+    answer = await (await site.answering(traffic)).answer()
     if answer.status == 401 and recipe.renews:
         try:
             async with asyncio.timeout(RESEND_S):
-                answer = await (await traffic.next()).answer()
+                answer = await (await site.answering(traffic)).answer()
         except TimeoutError:
             logger.debug("the page did not send again after its 401")
     await site.accepted(answer)
@@ -203,14 +219,9 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
         answer = screen.answer(
             before=before, thoughts=thoughts, drop=drop, settle_ms=recipe.settle_ms, dedented=recipe.dedented
         )
-        named = False
-        async with aclosing(answer) as events:
+        async with aclosing(named(answer, recipe, tab)) as events:
             async for event in events:
                 finished = isinstance(event, Finished)
-                # As soon as the address tells: who leaves in mid-answer leaves a conversation behind as well.
-                if not named and (conversation := shown_at(await _address(tab) if finished else tab.url, recipe)):
-                    named = True
-                    yield Started(conversation)
                 yield event
     except RelayError:
         finished = True
@@ -218,6 +229,53 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
     finally:
         if not finished:
             await _stop(screen)
+
+
+async def _or_login(
+    site: Site, tab: Tab, events: AsyncGenerator[Event, None], *left: type[RelayError]
+) -> AsyncGenerator[Event, None]:
+    """The events; where the page left under them (`left`) and shows its login now, that is what there is to say."""
+    try:
+        async with aclosing(events):
+            async for event in events:
+                yield event
+    except left:
+        if tab.fault is None and await _shows_wall(site, tab):
+            raise LoginNeeded(f"{site.name}'s page has gone over to its login.") from None
+        raise
+
+
+async def _shows_wall(site: Site, tab: Tab) -> bool:
+    screen = site.on_screen(tab)
+    try:
+        return screen.has("wall") and await screen.wait("wall", timeout_s=WALL_S)
+    except (RelayError, CdpError, PageException) as failure:
+        logger.debug("where the page has gone is not known: {}", failure)
+        return False
+
+
+async def named(answer: AsyncGenerator[Event, None], recipe: ScreenRecipe, tab: Tab) -> AsyncGenerator[Event, None]:
+    """The events of an answer that may not tell its conversation: then the page's address does.
+
+    As soon as it does: who leaves in mid-answer leaves a conversation behind as well. A `Turned` waits for its name.
+    """
+    named, turned = "", ""
+    async with aclosing(answer) as events:
+        async for event in events:
+            if isinstance(event, Started | Turned) and event.conversation:
+                named = event.conversation
+            elif not named:
+                named = shown_at(await _address(tab) if isinstance(event, Finished) else tab.url, recipe)
+                if named:
+                    yield Started(named)
+                    if turned:
+                        yield Turned(named, turned)
+            if isinstance(event, Turned) and not event.conversation:
+                turned = event.message
+                if not named:
+                    continue
+                event = Turned(named, turned)
+            yield event
 
 
 def shown_at(address: str, recipe: ScreenRecipe) -> str:

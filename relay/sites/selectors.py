@@ -2,10 +2,11 @@
 
     evidence = "2026-09"            # date of the newest evidence
     drop = [".copy-bar"]            # parts of an answer that are not its text (dom driver)
-    ways = ["paste", "insertText"]  # ways to fill a rich editor, in order
+    ways = ["paste", "insertText"]  # ways to fill a rich editor, in order (screen.FillWay)
     [roles]
     input = ['textarea#prompt']     # candidates in order of preference
     send = [{ css = "button", text = "Submit" }]
+    error = [{ css = ".alert", unlike = "Saved" }]  # not one in which this stands
 
 Roles: input, send, stop, attach, answer, reasoning, busy; what a page may show instead of an answer: error, limited,
 refused, wall, challenge; and whatever the site's module names.

@@ -130,6 +130,12 @@ const buttons = account => {
   return made;
 };
 
+const limit = ({ window, used, resets_at }) => {
+  const made = element("small", `${window} ${used === null ? "?" : `${Math.round(used * 100)}%`}`);
+  if (resets_at !== null) made.append(", ", time(resets_at, ago => `anew in ${span(-ago)}`));
+  return made;
+};
+
 const state = account => element("span", words(account.state), `state ${account.state}`);
 
 const cell = (heading, ...content) => {
@@ -145,7 +151,7 @@ const row = account => {
   const why = [account.reason && element("b", words(account.reason)), account.reason && account.why && ": ", account.why];
   line.append(
     cell("Account", element("span", account.name, "name"), account.label && element("small", account.label)),
-    cell("State", state(account)),
+    cell("State", state(account), ...account.quotas.map(limit)),
     cell("Why", ...why.filter(Boolean)),
     cell("When", time(account.since, ago => `since ${span(ago)}`), " ", time(account.until, ago => `back in ${span(-ago)}`)),
     cell("Chats", account.chats),

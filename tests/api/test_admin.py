@@ -12,6 +12,7 @@ import pytest
 from relay.api.admin_login import ABSOLUTE_S, COOKIE, IDLE_S, AdminLogin
 from relay.api.auth import is_own_page
 from relay.api.keys import KeyFile
+from relay.chat.events import Quota
 from relay.pool.face import AccountStatus
 from tests.api.conftest import Served
 from tests.api.raw import error_of
@@ -36,7 +37,9 @@ def fresh(served: Served) -> Iterator[Clock]:
     clock = Clock()
     served.app.state.admin_login = AdminLogin(served.settings, clock)
     served.pool.accounts.clear()
-    served.pool.accounts["demo/default"] = AccountStatus("demo", "default", "ready", label="a@b.c", chats=1, tabs=2)
+    served.pool.accounts["demo/default"] = AccountStatus(
+        "demo", "default", "ready", label="a@b.c", chats=1, tabs=2, quotas=(Quota("5h", 0.12, 2e9),)
+    )
     served.pool.owner.calls.clear()
     yield clock
 
@@ -67,9 +70,11 @@ def test_accounts(admin: httpx.Client, served: Served) -> None:
     assert got["version"]
     assert got["accounts"] == [
         {"name": "demo/default", "site": "demo", "account": "default", "state": "ready", "reason": "", "why": "",
-         "label": "a@b.c", "chats": 1, "tabs": 2, "until": None, "since": None},
+         "label": "a@b.c", "chats": 1, "tabs": 2, "until": None, "since": None,
+         "quotas": [{"window": "5h", "used": 0.12, "resets_at": 2e9}]},
         {"name": "demo/tired", "site": "demo", "account": "tired", "state": "login_needed", "reason": "expired",
-         "why": "it died", "label": "", "chats": 0, "tabs": 0, "until": None, "since": 1.5},
+         "why": "it died", "label": "", "chats": 0, "tabs": 0, "until": None, "since": 1.5,
+         "quotas": []},
     ]  # fmt: skip
     assert "demo" in admin.get("/admin/api/models").json()["models"]
 

@@ -14,6 +14,7 @@ from playwright.async_api import Browser, BrowserContext, Page, Request, async_p
 
 from relay.api.admin_login import AdminLogin
 from relay.browser.executable import find
+from relay.chat.events import Quota
 from relay.pool.face import AccountStatus
 from relay.settings import Settings
 from tests.api.conftest import Served
@@ -27,7 +28,14 @@ def every_state(now_s: float) -> tuple[AccountStatus, ...]:
     """An account in each state that there is; `now_s` in Unix seconds."""
     return (
         AccountStatus("demo", "fresh", "new"),
-        AccountStatus("demo", "default", "ready", label="anna@example.org", tabs=2),
+        AccountStatus(
+            "demo",
+            "default",
+            "ready",
+            label="anna@example.org",
+            tabs=2,
+            quotas=(Quota("5h", 0.124, now_s + 7300), Quota("7d")),
+        ),
         AccountStatus("demo", "working", "busy", chats=2, tabs=2),
         AccountStatus("demo", "limited", "cooling", "HTTP 429", reason="rate_limited", until=now_s + 754),
         AccountStatus("kimi", "down", "cooling", "The site answered HTTP 502.", reason="site_down", until=now_s + 30),
@@ -151,6 +159,8 @@ async def test_every_state(pages: Any, served: Served) -> None:
     await expect(card(page, "kimi/asked").locator("time")).to_have_text("for 3 d")
     await expect(line(page, "demo/limited").locator("time")).to_have_text(re.compile(r"back in 1[12] min"))
     await expect(line(page, "demo/default")).to_contain_text("anna@example.org")
+    limits = line(page, "demo/default").locator('td[data-heading="State"] small')
+    await expect(limits).to_have_text(["5h 12%, anew in 2 h", "7d ?"])
     await expect(page.locator("#summary")).to_have_text("0 answering, 0 waiting")
     await expect(page.locator("#models")).to_contain_text("demo/echo")
     for name, offered in {

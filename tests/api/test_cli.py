@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import pytest
 
 from relay import cli
+from relay.cli.accounts import used_up
 from relay.cli.demo import welcome
 from tests.api.conftest import Served
 from tests.api.pool import ANSWER
@@ -223,3 +226,13 @@ def test_the_welcome_names_what_to_try() -> None:
     assert "curl http://127.0.0.1:9999/v1/chat/completions" in said
     assert 'OpenAI(base_url="http://127.0.0.1:9999/v1"' in said
     assert "relay chat demo" in said
+
+
+def test_limits_in_a_line() -> None:
+    assert used_up([]) == ""
+    some: list[dict[str, Any]] = [
+        {"window": "5h", "used": 0.124, "resets_at": 2e9},
+        {"window": "7d", "used": None, "resets_at": None},
+    ]
+    assert used_up(some) == "5h 12%, 7d ?"
+    assert re.fullmatch(r"7d 100% until 1[789] May \d\d:\d\d", used_up([{"window": "7d", "used": 1, "resets_at": 2e9}]))

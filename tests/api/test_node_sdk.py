@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.api.conftest import Served
 from tests.api.pool import ANSWER
 
@@ -65,6 +67,7 @@ def test_an_answer_cut_in_the_middle_raises(node_modules: Path, relay: Served) -
     assert (got["name"], got["code"]) == ("APIError", "answer_cut")
 
 
-def test_cancel_reaches_the_pool(node_modules: Path, relay: Served) -> None:
-    assert run(node_modules, relay, "cancel") == {"aborted": True}
+@pytest.mark.parametrize("scenario", ["cancel", "cancelResponse"])
+def test_cancel_reaches_the_pool(node_modules: Path, relay: Served, scenario: str) -> None:
+    assert run(node_modules, relay, scenario) == {"aborted": True}
     assert relay.pool.last.cancelled.wait(10)

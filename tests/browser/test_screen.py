@@ -60,16 +60,24 @@ class TestSubmit:
             ("", ("paste", "insertText"), "paste"),
             ("?nopaste", ("paste", "insertText"), "insertText"),
             ("", ("insertText", "paste"), "insertText"),
+            ("?short", ("paste", "pieces"), "pieces"),
         ],
     )
     async def test_an_editor_with_a_model_of_its_own(
         self, tab: Tab, nasty: Nasty, query: str, ways: Sequence[FillWay], expected: str
     ) -> None:
         shown = await screen(tab, nasty, f"editor.html{query}", ways)
-        text = PROMPT if expected == "paste" else "one line of Größe 漢字 🦉"
+        text = {"paste": PROMPT, "pieces": PROMPT * 60}.get(expected, "one line of Größe 漢字 🦉")
         for _ in range(2):
             assert await shown.submit(text) == expected
         assert await tab.page.evaluate("window.sent") == [text, text]
+
+    async def test_pieces_cut_no_character(self, tab: Tab, nasty: Nasty) -> None:
+        shown = await screen(tab, nasty, "editor.html?short", ("pieces",))
+        texts = ["🦉" * 2_000, "x" + "🦉" * 2_000, "\n" * 1_500 + "end"]
+        for text in texts:
+            assert await shown.submit(text) == "pieces"
+        assert await tab.page.evaluate("window.sent") == texts
 
     async def test_what_stood_in_the_editor_is_replaced(self, tab: Tab, nasty: Nasty) -> None:
         shown = await screen(tab, nasty, "editor.html")
@@ -161,6 +169,28 @@ class TestControls:
         assert await tab.page.evaluate("window.model") == "large"
         with pytest.raises(MissingRole, match="no choice 'huge'"):
             await shown.choose("model", "huge", timeout_s=0.1)
+
+    async def test_press(self, tab: Tab, nasty: Nasty) -> None:
+        """One menu opens at pointerdown and takes a click, another only at a click; each is pressed once."""
+        await tab.goto(nasty.url("/page/menus.html"))
+        roles = {
+            "down": [Candidate("#down")],
+            "click": [Candidate("#click")],
+            "entry": [Candidate(".none"), Candidate("[role=menuitemradio]")],
+        }
+        shown = Screen(tab, roles)
+        with pytest.raises(MissingRole, match="none that says 'fast'"):
+            await shown.press("entry", "fast", timeout_s=0.1)
+        for opener in ("down", "click"):
+            await shown.press(opener)
+            await shown.press("entry", "fast")
+        assert await tab.page.evaluate("window.chosen") == ["down Fast", "click Fast"]
+
+    async def test_what_a_role_is_not(self, tab: Tab, nasty: Nasty) -> None:
+        await tab.goto(nasty.url("/page/menus.html"))
+        alerts = Candidate("[role=alert]", unlike="Waiting")
+        assert await Screen(tab, {"error": [Candidate("[role=alert]")]}).count("error") == 2
+        assert await Screen(tab, {"error": [alerts]}).count("error") == 1
 
     async def test_wait_and_count(self, tab: Tab, nasty: Nasty) -> None:
         shown = await screen(tab, nasty, "chat.html")

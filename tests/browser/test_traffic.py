@@ -177,6 +177,17 @@ class TestAnswers:
             assert await (await exchange.answer()).read() == b"there"
             assert exchange.url == nasty.url(target)
 
+    async def test_redirect_to_where_the_page_may_not_read(self, tab: Tab, nasty: Nasty) -> None:
+        target, _ = nasty.play(b"not for you")
+        elsewhere = nasty.url(target, host="localhost")
+        url, _ = nasty.play(status=302, headers=[("location", elsewhere)])
+        async with tab.traffic(f"**{url}") as traffic:
+            await tab.page.evaluate(FETCH, [url])
+            answer = await head(traffic)
+            assert (answer.status, answer.headers["location"]) == (302, elsewhere)
+            with pytest.raises(CutAnswer):
+                await answer.read()
+
     async def test_duplicate_headers(self, tab: Tab, nasty: Nasty) -> None:
         async with tab.traffic("**/set-cookies") as traffic:
             await tab.page.evaluate(FETCH, ["/set-cookies"])

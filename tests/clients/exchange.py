@@ -29,6 +29,12 @@ def _chat_stream(text: str) -> None:
     assert len(stream.finish) == stream.done, "a finished answer has one finish_reason, a failed one none"
 
 
+def _deleted_response(said: Any) -> None:
+    """OpenAI's description has no schema for it, its reference an example."""
+    assert said.keys() == {"id", "object", "deleted"}
+    assert (said["object"], said["deleted"]) == ("response", True)
+
+
 STREAMS: dict[str, Judge] = {
     raw.CHAT: _chat_stream,
     responses.RESPONSES: responses.parse,
@@ -39,6 +45,7 @@ WHOLE: tuple[tuple[str, Judge | None], ...] = (
     (r"POST /v1/chat/completions", _schema("CreateChatCompletionResponse")),
     (r"POST /v1/responses", validate_response),
     (r"GET /v1/responses/[^/]+", validate_response),
+    (r"DELETE /v1/responses/[^/]+", _deleted_response),
     (r"POST /v1/messages", partial(validate, "Message", file=ANTHROPIC)),
     (r"POST /v1/messages/count_tokens", partial(validate, "MessageTokensCount", file=ANTHROPIC)),
     (r"GET /v1/models", _schema("ListModelsResponse")),

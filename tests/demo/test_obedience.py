@@ -30,6 +30,7 @@ WEATHER = tool("get_weather", city=STRING)
 TIME = tool("get_time", city=STRING)
 ADD = tool("add", a=INTEGER, b=INTEGER)
 BASH = tool("Bash", command=STRING)
+DICTATION = "Answer with exactly this:\n```\n"
 USE = ToolUse((TIME, WEATHER, ADD, BASH), "7f3a")
 JANE = AnswerForm(
     {"type": "object", "properties": {"name": STRING, "age": INTEGER}, "required": ["name", "age"]}, "person"
@@ -257,6 +258,23 @@ def test_prompts_without_the_frame_are_answered_as_ever(prompt: str) -> None:
     assert "# " in answered(prompt)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "answer"),
+    [
+        ("Answer with exactly this:\n```\none\n\ntwo\n```", "one\n\ntwo"),
+        ("Hm. Please answer with exactly this: \n\n````md\n```py\n1\n```\n````\nBe brief.", "```py\n1\n```"),
+        ("User: Answer with exactly this:\n```\n1\n```\n\nUser: Answer with exactly this:\n```\n2\n```", "2"),
+    ],
+)
+def test_an_answer_can_be_dictated(prompt: str, answer: str) -> None:
+    assert answered(prompt) == answer
+
+
+@pytest.mark.parametrize("rest", ["", " yes", "\n```\nnot closed", "\n```\n```", "\nyes\n```\nyes\n```"])
+def test_what_dictates_nothing_is_answered_as_ever(rest: str) -> None:
+    assert "# " in answered(f"Answer with exactly this:{rest}")
+
+
 @given(
     st.lists(
         st.one_of(
@@ -280,7 +298,17 @@ def test_broken_frames_are_answered_all_the_same(prompt: str) -> None:
 
 
 def test_long_prompts_without_end_are_read_in_one_pass() -> None:
-    for part in ("```tools\n", "<system-reminder>", "{", '{"a":', "Rule: call\n", "User: \n\n", "`call-1` ", "_.a/-"):
+    for part in (
+        "```tools\n",
+        "<system-reminder>",
+        "{",
+        '{"a":',
+        "Rule: call\n",
+        "User: \n\n",
+        "`call-1` ",
+        "_.a/-",
+        DICTATION,
+    ):
         answered(part * (100_000 // len(part)))
 
 

@@ -20,6 +20,8 @@ import psutil
 START_S = 60
 STOP_S = 20
 SECRET_CHARS = 32
+NUMBERS = ("lastActiveOrg", "anthropic-device-id")
+"""Cookies that say who somebody is and let nobody in; addresses of the site's API hold them too."""
 
 
 def environment(settings: Mapping[str, str]) -> dict[str, str]:
@@ -191,7 +193,8 @@ class RelayServer:
             kept = list(state.get("cookies", []))
             for origin in state.get("origins", []):
                 kept += origin.get("localStorage", [])
-            self._secrets |= {item["value"] for item in kept if len(item["value"]) >= SECRET_CHARS}
+            secret = [item["value"] for item in kept if item["name"] not in NUMBERS]
+            self._secrets |= {value for value in secret if len(value) >= SECRET_CHARS}
 
     def browser(self) -> psutil.Process:
         """The browser's main process."""

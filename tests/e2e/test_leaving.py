@@ -7,6 +7,7 @@ at once, so that what is left on the site was forgotten.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sqlite3
 import time
@@ -91,11 +92,19 @@ class Client:
                 self.heard += text
                 self._more.set()
 
+    @property
+    def said(self) -> str:
+        """The answer so far, however it was cut in pieces; and the comments."""
+        events = self.heard.replace("\r\n", "\n").split("\n\n")[:-1]
+        chunks = [json.loads(event[6:]) for event in events if event.startswith("data: {")]
+        pieces = [choice["delta"].get("content") or "" for chunk in chunks for choice in chunk.get("choices", ())]
+        return "".join([*(event for event in events if event.startswith(":")), *pieces])
+
     async def hears(self, words: str) -> None:
         """Wait until a stream has said this; who wants the whole answer at once hears nothing before its end."""
         try:
             async with asyncio.timeout(WAIT_S):
-                while self._stream and words not in self.heard:
+                while self._stream and words not in self.said:
                     assert not self._task.done(), self.heard
                     self._more.clear()
                     await asyncio.wait(

@@ -272,6 +272,7 @@ def main() -> None:
         if kind == "thinking":
             secured["allowed_paths"] = [str(FOLDER)]
         app = KINDS[kind]()
+        app._queue.sleep_when_free = 0.05  # Gradio 6 looks a thousand times a second, however idle
         server = gr.mount_gradio_app(server, app, path=f"/{kind}", show_error=kind != "plain", **secured)
     listener = socket.create_server(("127.0.0.1", arguments.port))
     print(json.dumps({"address": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)

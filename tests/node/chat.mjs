@@ -66,6 +66,12 @@ const scenarios = {
     stream.controller.abort();
     return { aborted: true };
   },
+  async cancelResponse() {
+    const stream = await client.responses.create({ model: "demo/slow", input: content, stream: true });
+    for await (const event of stream) if (event.type === "response.output_text.delta") break;
+    stream.controller.abort();
+    return { aborted: true };
+  },
 };
 
 console.log(JSON.stringify(await scenarios[scenario]()));

@@ -88,12 +88,6 @@ const scenarios = {
     const text = { format: zodTextFormat(person, "person") };
     return (await client.responses.parse({ model, input: introduction, text })).output_parsed;
   },
-  async responsesCancel() {
-    const stream = await client.responses.create({ model: "demo/slow", input: "hi", stream: true });
-    for await (const event of stream) if (event.type === "response.output_text.delta") break;
-    stream.controller.abort();
-    return { aborted: stream.controller.signal.aborted };
-  },
   async files() {
     const kept = await client.files.create({ file: await toFile(notes, "notes.txt"), purpose: "user_data" });
     const listed = [];

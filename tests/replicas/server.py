@@ -16,9 +16,10 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 from pydantic import TypeAdapter, ValidationError
 from starlette.applications import Starlette
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route as ControlRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 import tests.replicas
 from tests.replicas.certificate import Certificate
@@ -26,6 +27,7 @@ from tests.replicas.exchange import Exchange, Receive, Send
 from tests.replicas.recording import Moment, Record, Recording
 from tests.replicas.scenario import Scenario
 from tests.replicas.site import Replica
+from tests.replicas.socket import Socket
 
 log = logging.getLogger("replicas")
 ANYONE = "*"
@@ -52,25 +54,12 @@ class Testbed:
         self.recording = Recording()
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        """Serve one request (ASGI). WebSockets are refused: no replica has one yet."""
-        if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1008})
+        """Serve one request or one WebSocket (ASGI)."""
+        if scope["type"] == "websocket":
+            await self._serve_socket(WebSocket(scope, receive, send))
             return
-        received = Moment()
         request = Request(scope, receive)
-        host = request.headers.get("host", "").partition(":")[0]
-        replica = self.hosts.get(host)
-        record = Record(
-            number=self.recording.number(),
-            site=replica.id if replica else "",
-            host=host,
-            http=scope["http_version"],
-            method=request.method,
-            path=request.url.path,
-            query=request.url.query,
-            headers=dict(request.headers),
-            received=received,
-        )
+        record, replica = self._record(request, request.method)
         try:
             body = await request.body()
         except ClientDisconnect:
@@ -80,6 +69,44 @@ class Testbed:
         exchange = Exchange(request, body, record, send, Scenario())
         record.body = readable(body, request.headers.get("content-type", ""))
         await self._serve(exchange, replica, receive)
+
+    def _record(self, request: HTTPConnection, method: str) -> tuple[Record, Replica | None]:
+        host = request.headers.get("host", "").partition(":")[0]
+        replica = self.hosts.get(host)
+        record = Record(
+            number=self.recording.number(),
+            site=replica.id if replica else "",
+            host=host,
+            http=request.scope["http_version"],
+            method=method,
+            path=request.url.path,
+            query=request.url.query,
+            headers=dict(request.headers),
+            received=Moment(),
+        )
+        return record, replica
+
+    async def _serve_socket(self, request: WebSocket) -> None:
+        record, replica = self._record(request, "WEBSOCKET")
+        found = replica.find_socket(record.path) if replica else None
+        socket = Socket(request, record, Scenario())
+        if replica and found:
+            record.account, record.operation = replica.socket_account(socket), found[0].operation
+            socket.scenario = self.scenario(replica.id, record.account)
+        await self.recording.add(record)
+        if replica is None or found is None:
+            record.refused = "no such path" if replica else "no such host"
+            await socket.close()
+            return
+        try:
+            await replica.serve_socket(socket, *found)
+        except WebSocketDisconnect:
+            record.aborted = Moment()
+        except Exception as error:
+            record.refused = f"replica failed: {error!r}"
+            log.exception("WEBSOCKET %s", record.path)
+        finally:
+            await self.recording.changed()
 
     async def _serve(self, exchange: Exchange, replica: Replica | None, receive: Receive) -> None:
         record = exchange.record

@@ -13,6 +13,7 @@ from tests.replicas.recording import Moment
 from tests.replicas.scenario import Fault
 from tests.replicas.script import silence
 from tests.replicas.seen import Seen
+from tests.replicas.socket import Socket
 
 TYPES = {
     ".html": "text/html; charset=utf-8",
@@ -23,6 +24,7 @@ TYPES = {
 WALL = "<!doctype html><html><head><title>Just a moment...</title></head><body><h1>Checking</h1></body></html>"
 
 Handler = Callable[[Exchange, re.Match[str]], Awaitable[None]]
+SocketHandler = Callable[[Socket, re.Match[str]], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,15 @@ class Route:
     path: str
     operation: str
     handler: Handler
+
+
+@dataclass(frozen=True, slots=True)
+class SocketRoute:
+    """The whole-path regular expression of a WebSocket, its operation, its handler."""
+
+    path: str
+    operation: str
+    handler: SocketHandler
 
 
 class Replica:
@@ -49,6 +60,7 @@ class Replica:
     agent: ClassVar[str] = ""
     """The id of an agent that the site knows; empty: it takes any of the right shape, or has none."""
     routes: Sequence[Route] = ()
+    sockets: Sequence[SocketRoute] = ()
 
     def account(self, exchange: Exchange) -> str:
         """Whose request this is, for choosing the scenario; never proof of a login. Empty: unknown.
@@ -56,6 +68,10 @@ class Replica:
         Sites override it to look in their tokens first. The cookie lets a test name any context, a guest's too.
         """
         return exchange.request.cookies.get("replica_account", "")
+
+    def socket_account(self, socket: Socket) -> str:
+        """The same of a WebSocket."""
+        return socket.request.cookies.get("replica_account", "")
 
     def state(self, account: str) -> object:
         """What the site keeps for ``account``, as JSON for tests."""
@@ -81,6 +97,10 @@ class Replica:
         """The JSON that the site answers with a refusing status."""
         return {"code": fault.code, "message": fault.message}
 
+    def fault_headers(self, fault: Fault) -> dict[str, str]:
+        """The headers that the site adds to a refusing status."""
+        return {} if fault.retry_after_s is None else {"retry-after": str(fault.retry_after_s)}
+
     def find(self, method: str, path: str) -> tuple[Route, re.Match[str]] | None:
         """The route of a request."""
         for route in self.routes:
@@ -93,8 +113,8 @@ class Replica:
         exchange.fault = fault = exchange.scenario.fault(route.operation)
         try:
             if fault and fault.kind == "status":
-                headers = {} if fault.retry_after_s is None else {"retry-after": str(fault.retry_after_s)}
-                raise Refused(fault.status, f"scenario: {fault.status}", self.fault_body(fault), headers)
+                why = f"scenario: {fault.status}"
+                raise Refused(fault.status, why, self.fault_body(fault), self.fault_headers(fault))
             if fault and fault.kind == "html":
                 await exchange.reply(WALL.encode(), TYPES[".html"])
             elif fault and fault.kind == "challenge":
@@ -110,6 +130,30 @@ class Replica:
             await exchange.finish()
         except Torn:
             exchange.record.torn = Moment()  # returning without an end resets the stream
+
+    def find_socket(self, path: str) -> tuple[SocketRoute, re.Match[str]] | None:
+        """The route of a WebSocket."""
+        for route in self.sockets:
+            if match := re.fullmatch(route.path, path):
+                return route, match
+        return None
+
+    async def serve_socket(self, socket: Socket, route: SocketRoute, match: re.Match[str]) -> None:
+        """Serve one WebSocket until it ends; any fault of the scenario refuses the handshake."""
+        try:
+            if fault := socket.scenario.fault(route.operation):
+                raise Refused(fault.status, f"scenario: {fault.kind}")
+            await route.handler(socket, match)
+            code = 1000
+        except Refused as refusal:
+            socket.record.refused = refusal.why
+            code = 1008
+        except EndedEarly:
+            code = 1000
+        except Torn:
+            socket.record.torn = Moment()
+            code = 1011
+        await socket.close(code)
 
 
 async def send_file(exchange: Exchange, directory: Path, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +41,17 @@ class Cell:
 
 def _group(site: str) -> pytest.MarkDecorator:
     return pytest.mark.xdist_group(f"sites-{site}")
+
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The cases are a run of their own, `scripts/sites`."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.contract)
 
 
 @pytest.fixture(scope="session")

@@ -57,7 +57,7 @@ def main() -> None:
     os.environ["RELAY_CONTRACT_SITES"] = ",".join(chosen)
     workers = ["-n", str(arguments.workers), "--dist", "loadgroup", "--no-loadscope-reorder"]
     collector = Collector()
-    status = pytest.main([*files, *(workers if arguments.workers > 1 else ["-n", "0"])], [collector])
+    status = pytest.main([*files, "-m", "contract", *(workers if arguments.workers > 1 else ["-n", "0"])], [collector])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         sys.exit(int(status))
     if not arguments.no_page:

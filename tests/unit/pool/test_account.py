@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from relay.browser.tab import Tab
+from relay.chat.events import Quota
 from relay.errors import (
     AccountBanned,
     ChallengeNeeded,
@@ -105,6 +106,18 @@ async def test_what_a_probe_finds(made: Account, told: list[AccountStatus], stat
     assert [one.reason for one in told] == ([reason] if reason else []), "the owner is told once"
     assert reason in ("", *REASONS)
     assert not reason or reason in OWNER_NEEDED
+
+
+async def test_it_knows_the_newest_of_each_limit(made: Account) -> None:
+    now = time.time()
+    short, long = Quota("5h", 0.1, now + 60), Quota("7d", 0.5, now + 600)
+    made.take(Login(LoginState.LIVE, quotas=(short, long)))
+    assert made.status().quotas == (short, long)
+    made.noted(newer := Quota("5h", 0.2, now + 60))
+    made.noted(unknown := Quota("other"))
+    assert made.status().quotas == (newer, long, unknown)
+    made.noted(Quota("5h", 1.0, now - 1))
+    assert made.status().quotas == (long, unknown), "it has begun anew since, and nobody said how far it is"
 
 
 async def test_a_refusal_says_what_to_do(made: Account) -> None:

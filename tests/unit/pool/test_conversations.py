@@ -62,12 +62,29 @@ def test_sites_without_turns_and_the_fresh_mode_continue_nothing_by_themselves(s
         find(auto, asked(*HI, user("and?"), named="c1"), native=False)
 
 
+def test_whether_it_is_the_newest_turn(talks: Conversations) -> None:
+    """A page shows no other, whatever its site could go on after."""
+    chat(talks, asked(user("hi")), "Hello!", message="m1", branches=True)
+    chat(talks, asked(*HI, user("and?")), "So.", message="m2", branches=True)
+    newest, earlier = asked(*HI, user("and?"), assistant("So."), user("x")), asked(*HI, user("or?"))
+    for request, parent in ((newest, "m2"), (earlier, "m1")):
+        hold = begin(talks, request, branches=True)
+        assert hold.match is not None and hold.match.parent == parent
+        assert hold.match.newest == (parent == "m2")
+        hold.refused()
+        hold.free()
+    begin(talks, newest, branches=True).free()  # its client left: the site has more to show than anybody knows of
+    hold = begin(talks, newest, branches=True)
+    assert hold.match is not None and not hold.match.newest
+
+
 @pytest.mark.parametrize("branches", [False, True])
 def test_an_edited_turn_continues_only_where_the_site_branches(talks: Conversations, branches: bool) -> None:
     chat(talks, asked(user("hi")), "Hello!", message="m1")
     chat(talks, asked(*HI, user("and?")), "So.", message="m2")
     match = find(talks, asked(*HI, user("or?")), branches=branches)
     assert (match.parent if match else None) == ("m1" if branches else None)
+    assert match is None or not match.newest, "a page would go on after the newest turn all the same"
     assert find(talks, asked(*HI, user("and?"), assistant("So."), user("x")), branches=branches) is not None
 
 

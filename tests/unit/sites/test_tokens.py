@@ -13,11 +13,16 @@ import pytest
 from relay.browser.chromium import Context, State
 from relay.demo import session_cookie
 from relay.errors import LoginNeeded
+from relay.sites.claude import Claude
+from relay.sites.deepseek import DeepSeek
+from relay.sites.deepseek_requests import login_state as login_state_of_deepseek
 from relay.sites.demo import SESSION, Demo
 from relay.sites.kimi import Kimi
 from relay.sites.kimi_requests import claims, login_state
 from relay.sites.registry import SITES
 
+DEEPSEEK = "kF3q/8Zt+" * 7 + "x"
+"""About 64 base64-like characters."""
 PATTERNS = {site.id: site.token_pattern for site in SITES.values() if site.token_pattern is not None}
 
 
@@ -36,17 +41,32 @@ def jwt(**payload: Any) -> str:
     return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (*parts, b"a signature"))
 
 
+def jwe() -> str:
+    """An encrypted JWT, as the session cookies of ChatGPT are: five parts, of which the key's is empty."""
+    parts = (b'{"alg":"dir","enc":"A256GCM"}', b"", b"initial vector", b"cipher text" * 200, b"a tag")
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
+
+
+SESSION_KEY = f"sk-ant-sid01-{'Ab_-' * 20}AA"
+GOOD = {
+    "chatgpt": jwe(),
+    "claude": SESSION_KEY,
+    "deepseek": DEEPSEEK,
+    "demo": session_cookie("secret", "ann")[1],
+    "kimi": jwt(typ="access", sub="ann"),
+}
+
+
 def fits(site: str, text: str) -> bool:
     return re.fullmatch(PATTERNS[site].pattern, text) is not None
 
 
 def test_which_sites_take_tokens() -> None:
-    assert set(PATTERNS) == {"demo", "kimi"}
+    assert set(PATTERNS) == {"chatgpt", "claude", "deepseek", "demo", "kimi"}
 
 
 def test_each_knows_its_own() -> None:
-    session = session_cookie("secret", "ann")[1]
-    for token, site in ((session, "demo"), (jwt(typ="access", sub="ann"), "kimi")):
+    for site, token in GOOD.items():
         assert [name for name in PATTERNS if fits(name, token)] == [site]
     parts = jwt(typ="refresh", sub="ann").split(".")
     assert fits("kimi", ".".join([*parts, *parts])), "of 2024: an array, joined by dots"
@@ -54,15 +74,17 @@ def test_each_knows_its_own() -> None:
 
 @pytest.mark.parametrize("site", PATTERNS)
 def test_what_is_no_token(site: str) -> None:
-    good = {"demo": session_cookie("secret", "ann")[1], "kimi": jwt(sub="ann")}[site]
+    good = GOOD[site]
     odd = [
         f"{good}\n",
         f" {good}",
         f"{good},",
         f"{good}\x00",
-        good.replace(".", "。"),
+        f"{good[:9]}。{good[9:]}",
+        good.replace(".", "。").replace("/", "／").replace("-", "－"),
         good + "é",
         "rk-0123456789abcdef",
+        "sk-ant-api03-0123456789abcdefghij-AA",
     ]
     odd += ["", ".", "..", "sk-proj-abcdefghijklmnopqrstuvwxyz", "none", "ada:lovelace", "1.2.3", "a" * 200]
     assert [text for text in odd if fits(site, text)] == []
@@ -108,6 +130,21 @@ def test_no_payload_breaks_us() -> None:
     for payload in ("[" * 6000, "{" * 6000, "9" * 6000, "\xff\xfe", "null", '"x"', '{"exp":1e999}'):
         encoded = base64.urlsafe_b64encode(payload.encode("latin-1")).decode().rstrip("=")
         assert isinstance(claims(f"eyJhbGci.{encoded}.signature"), dict)
+
+
+async def test_claude_sets_the_cookie() -> None:
+    shelf = Shelf()
+    await Claude().adopt(shelf, SESSION_KEY)
+    (cookie,) = shelf.put[0]["cookies"]
+    assert (cookie["name"], cookie["value"], cookie["domain"]) == ("sessionKey", SESSION_KEY, ".claude.ai")
+    assert cookie["httpOnly"] and cookie["secure"]
+    assert shelf.put[0]["origins"] == []
+
+
+async def test_deepseek_keeps_it_as_its_page_does() -> None:
+    shelf = Shelf()
+    await DeepSeek().adopt(shelf, DEEPSEEK)
+    assert shelf.put == [login_state_of_deepseek(DEEPSEEK, "https://chat.deepseek.com/")]
 
 
 async def test_demo_sets_the_cookie() -> None:
