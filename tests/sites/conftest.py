@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.world import World
-from tests.replicas import Replicas
+from tests.replicas import Replicas, Scenario
 from tests.sites.facts import CHOSEN, PAIRS
 from tests.sites.stage import Stage, opened
 
 SHORT = {
-    "RELAY_CLOCKS__FIRST_BYTE_S": "8",
+    "RELAY_CLOCKS__FIRST_BYTE_S": "12",
     "RELAY_CLOCKS__IDLE_S": "3",
     "RELAY_KEEP_CONVERSATIONS_S": "0",
     "RELAY_KEEPER__DELETE_GAP_S": "0.1",
 }
-"""Of the hasty server: silence is soon an error, and conversations are deleted at once."""
+"""Of the hasty server: silence is soon an error, and conversations are deleted at once. The first byte may take longer
+than a page takes to renew a refused login (`drivers.RESEND_S`)."""
 
 
 class Cell:
@@ -95,36 +96,37 @@ def served_in_order(world: World, request: pytest.FixtureRequest) -> Iterator[St
         yield stage
 
 
-def _mended(stage: Stage) -> Stage:
+async def _mended(stage: Stage) -> Stage:
     """In service, whatever a case that failed has left behind."""
+    await stage.play(Scenario())
     if stage.status()["state"] not in ("ready", "busy"):
         stage.renew()
     return stage
 
 
 @pytest.fixture
-def stage(served: Stage) -> Stage:
+async def stage(served: Stage) -> Stage:
     """The pair's server, ready for a chat."""
-    return _mended(served)
+    return await _mended(served)
 
 
 @pytest.fixture
-def hasty(served_hastily: Stage) -> Stage:
+async def hasty(served_hastily: Stage) -> Stage:
     """The pair's hasty server, ready for a chat."""
-    return _mended(served_hastily)
+    return await _mended(served_hastily)
 
 
 @pytest.fixture
-def failing(request: pytest.FixtureRequest, pair: tuple[str, str]) -> Stage:
+async def failing(request: pytest.FixtureRequest, pair: tuple[str, str]) -> Stage:
     """For faults: a page that shows nothing of them leaves `dom` to the clocks, which are short then."""
-    stage: Stage = request.getfixturevalue("hasty" if pair[1] == "dom" else "stage")
-    return stage
+    stage: Stage = request.getfixturevalue("served_hastily" if pair[1] == "dom" else "served")
+    return await _mended(stage)
 
 
 @pytest.fixture
-def in_order(served_in_order: Stage) -> Stage:
+async def in_order(served_in_order: Stage) -> Stage:
     """The site's server with all its drivers, ready for a chat."""
-    return _mended(served_in_order)
+    return await _mended(served_in_order)
 
 
 @pytest.fixture

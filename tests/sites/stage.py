@@ -108,7 +108,7 @@ class Stage:
         headers = {"x-relay-admin": "1"}
         with httpx.Client(transport=transport, base_url="http://relay", headers=headers, timeout=60) as client:
             answer = client.post(f"/admin/api/accounts/{self.site}/{self.account}/{verb}")
-        answer.raise_for_status()
+        assert answer.status_code == 200, answer.text
         status: dict[str, Any] = answer.json()
         return status
 
