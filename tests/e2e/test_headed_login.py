@@ -142,7 +142,7 @@ async def test_the_server_hands_an_account_over_and_takes_it_back(
     profile(tmp_path, site)
     server = RelayServer(tmp_path, {"RELAY_COMMIT_AFTER_S": "60"})
     person = Person(display)
-    relay = await asyncio.to_thread(server.start)
+    relay = await asyncio.to_thread(server.start, ready=None)
     try:
         assert (await account_status(relay, "demo/mine"))["reason"] == "expired"
         window = login(tmp_path, display)
@@ -163,7 +163,7 @@ async def test_the_server_hands_an_account_over_and_takes_it_back(
 async def test_an_account_comes_back_when_its_window_dies(tmp_path: Path, display: dict[str, str], site: str) -> None:
     accounts.demo(tmp_path, site, SECRET, "mine", user="ann")
     server = RelayServer(tmp_path, {"RELAY_LOGIN__CLAIM_S": "1"})
-    relay = await asyncio.to_thread(server.start)
+    relay = await asyncio.to_thread(server.start, ready=None)
     try:
         window = login(tmp_path, display)
         await asyncio.to_thread(window.await_output, PROMPT)
