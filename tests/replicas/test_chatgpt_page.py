@@ -374,6 +374,7 @@ async def test_guest_challenge_and_layout_b(replicas: Replicas, open_page: Open)
     await expect(moved.locator(".ProseMirror[contenteditable]")).to_be_visible()
     await moved.locator(".ProseMirror").click()
     await moved.keyboard.type("hi")
+    await expect(moved.locator('[data-kind="send"]')).to_be_visible()  # it takes no Enter before it can send
     await moved.keyboard.press("Enter")
     await answered(replicas, "gpt-page-moved")
     await expect(moved.get_by_text("Because short waves scatter more.")).to_be_visible()
