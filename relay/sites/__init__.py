@@ -1,1 +1,1 @@
-"""One module per site, one `<id>.toml` of screen selectors, one contract (`base`)."""
+"""One folder per site (`site.py`, `selectors.toml`, what they need), one contract (`base`)."""

@@ -136,7 +136,7 @@ class Reader(ABC, Generic[F]):
 
 @dataclass(frozen=True, slots=True)
 class ScreenRecipe:
-    """How the screen and dom drivers run a site; selectors are in `<id>.toml`.
+    """How the screen and dom drivers run a site; selectors are in `<id>/selectors.toml`.
 
     `answer` is a glob (or several) over addresses of the page's own requests that carry the answer. `fresh` is the
     address (a path, or whole) that shows an empty chat. `upload` is the glob (or several) of upload calls the page

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from relay.errors import UnknownModel
 from relay.sites.base import Site
-from relay.sites.chatgpt import ChatGpt
-from relay.sites.claude import Claude
-from relay.sites.deepseek import DeepSeek
-from relay.sites.demo import Demo
-from relay.sites.gradio import Gradio
-from relay.sites.kimi import Kimi
+from relay.sites.chatgpt.site import ChatGpt
+from relay.sites.claude.site import Claude
+from relay.sites.deepseek.site import DeepSeek
+from relay.sites.demo.site import Demo
+from relay.sites.gradio.site import Gradio
+from relay.sites.kimi.site import Kimi
 
 SITES: dict[str, type[Site]] = {site.id: site for site in (Demo, Gradio, Kimi, DeepSeek, ChatGpt, Claude)}
 

@@ -1,4 +1,4 @@
-"""Screen selectors as data: `<id>.toml` beside the module, and the user's overlay, which wins.
+"""Screen selectors as data: `<id>/selectors.toml`, and the user's overlay, `$RELAY_HOME/sites/<id>.toml`, which wins.
 
     evidence = "2026-09"            # date of the newest evidence
     drop = [".copy-bar"]            # parts of an answer that are not its text (dom driver)
@@ -62,7 +62,8 @@ class SelectorFile:
 
     def __init__(self, site: str, overlays: Path | None = None) -> None:
         name = f"{site}.toml"
-        self._own = parse((files("relay.sites") / name).read_text("utf-8"), name)
+        own = files("relay.sites") / site.replace("-", "_") / "selectors.toml"
+        self._own = parse(own.read_text("utf-8"), name)
         self._overlay = overlays / name if overlays else None
         self._stamp: tuple[int, int] | None = None
         self._merged = self._own

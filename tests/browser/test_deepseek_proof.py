@@ -10,8 +10,8 @@ import pytest
 
 from relay.browser.tab import Tab
 from relay.errors import SiteChanged
-from relay.sites.deepseek_messages import Challenge
-from relay.sites.deepseek_proof import solve
+from relay.sites.deepseek.messages import Challenge
+from relay.sites.deepseek.proof import solve
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 ALL = (1 << 64) - 1

@@ -9,7 +9,7 @@ import pytest
 
 from relay.browser.chromium import Chromium
 from relay.pool.state_files import read_state
-from relay.sites.demo import Demo
+from relay.sites.demo.site import Demo
 from tests.browser.nasty import Nasty
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

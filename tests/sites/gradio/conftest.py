@@ -20,7 +20,7 @@ from relay.browser.chromium import Chromium
 from relay.browser.tab import Tab
 from relay.settings import BrowserSettings
 from relay.sites.base import SiteConfig
-from relay.sites.gradio import Gradio
+from relay.sites.gradio.site import Gradio
 
 ROOT = Path(__file__).resolve().parents[3]
 VERSIONS = ("6.31.0", "5.49.1", "4.44.1")

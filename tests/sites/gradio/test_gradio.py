@@ -17,7 +17,7 @@ from relay.chat.request import Attachment, Turn
 from relay.errors import BadRequest, LoginNeeded, RateLimited, SiteChanged, SiteError
 from relay.sites.base import LoginState
 from relay.sites.drivers import run
-from relay.sites.gradio import Gradio
+from relay.sites.gradio.site import Gradio
 
 from .conftest import Apps, OpenTab
 

@@ -13,9 +13,9 @@ import pytest
 from relay.browser.tab import Response
 from relay.chat.events import Event, Finished, Media, Reasoning, Text
 from relay.errors import BadFrame, LoginNeeded, RateLimited, SiteChanged, SiteError, SiteUnavailable, TooLarge
-from relay.sites.gradio_answer import AnswerView
-from relay.sites.gradio_app import App, base_address
-from relay.sites.gradio_stream import QueueReader, refuse
+from relay.sites.gradio.answer import AnswerView
+from relay.sites.gradio.app import App, base_address
+from relay.sites.gradio.stream import QueueReader, refuse
 from relay.wire.sse import SseEvent
 
 

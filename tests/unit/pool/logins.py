@@ -10,7 +10,7 @@ import pytest
 
 from relay.errors import BadRequest
 from relay.pool.state_files import read_state
-from relay.sites.kimi import Kimi
+from relay.sites.kimi.site import Kimi
 
 NOW_S = 1_790_000_000.0
 LATER = NOW_S + 86_400

@@ -24,7 +24,7 @@ from relay.pool.store import Store
 from relay.pool.token_account import TokenAccount, TokenProfile
 from relay.settings import PassthroughSettings, Settings
 from relay.sites.base import SiteConfig
-from relay.sites.demo import Demo
+from relay.sites.demo.site import Demo
 
 
 def token(number: int) -> str:

@@ -19,8 +19,8 @@ from relay.pool.profiles import Profile
 from relay.pool.sealing import Keyring
 from relay.pool.site_hosts import SiteHosts, registrable
 from relay.pool.state_files import export, read_state, write_export
-from relay.sites.demo import Demo
-from relay.sites.gradio import Gradio
+from relay.sites.demo.site import Demo
+from relay.sites.gradio.site import Gradio
 from tests.unit.pool.logins import (
     COOKIE,
     EXTENSION,

@@ -8,7 +8,7 @@ from typing import Any
 
 from relay.browser.answer import Answer
 from relay.chat.events import Event, Progress, Text
-from relay.sites.chatgpt_reader import ChatGptReader
+from relay.sites.chatgpt.reader import ChatGptReader
 
 ID = "6e0c0000-0000-4000-8000-000000000001"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from relay.browser.answer import Answer
 from relay.chat.events import Event, Finished, Progress, Reasoning, Retracted, Source, Sources, Text
-from relay.sites.deepseek_stream import DeepSeekReader
+from relay.sites.deepseek.stream import DeepSeekReader
 
 READY = ("ready", {"request_message_id": 3, "response_message_id": 4, "model_type": "default"})
 FRAGMENT: dict[str, Any] = {"elapsed_secs": None, "references": [], "stage_id": 1}

@@ -26,7 +26,7 @@ from relay.errors import (
     CutAnswer,
     SiteChanged,
 )
-from relay.sites.chatgpt_reader import ChatGptReader
+from relay.sites.chatgpt.reader import ChatGptReader
 from tests.unit.sites.chatgpt_stream import (
     COMPLETE,
     DONE,

@@ -19,7 +19,7 @@ from relay.errors import (
     SiteChanged,
     SiteError,
 )
-from relay.sites.chatgpt_reader import ChatGptReader
+from relay.sites.chatgpt.reader import ChatGptReader
 from tests.unit.sites.chatgpt_stream import DONE, ENDED, ID, OPEN, add, data, delta, message, read, said, text
 
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from relay.browser.traffic import Exchange, SocketFrame, Traffic
 from relay.chat.events import Event, Finished, Progress, Text
 from relay.errors import CutAnswer, RelayError, SiteChanged
-from relay.sites.chatgpt_handover import arrivals
-from relay.sites.chatgpt_reader import ChatGptReader
-from relay.sites.chatgpt_socket import SocketReader
+from relay.sites.chatgpt.handover import arrivals
+from relay.sites.chatgpt.reader import ChatGptReader
+from relay.sites.chatgpt.socket import SocketReader
 from tests.unit.sites.chatgpt_stream import (
     COMPLETE,
     DONE,

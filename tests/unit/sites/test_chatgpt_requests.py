@@ -25,12 +25,12 @@ from relay.errors import (
     SiteUnavailable,
 )
 from relay.sites.base import SiteConfig
-from relay.sites.chatgpt import UPLOADED, ChatGpt
-from relay.sites.chatgpt_faults import challenged, refusal, stream_error
-from relay.sites.chatgpt_marks import Marks, Told, link
-from relay.sites.chatgpt_models import Model, specs_of, thinks, to_pick
-from relay.sites.chatgpt_page import SEND, sending
-from relay.sites.chatgpt_requests import login_state, picture_address, picture_addresses
+from relay.sites.chatgpt.faults import challenged, refusal, stream_error
+from relay.sites.chatgpt.marks import Marks, Told, link
+from relay.sites.chatgpt.models import Model, specs_of, thinks, to_pick
+from relay.sites.chatgpt.page import SEND, sending
+from relay.sites.chatgpt.requests import login_state, picture_address, picture_addresses
+from relay.sites.chatgpt.site import UPLOADED, ChatGpt
 
 TOKEN = "__Secure-next-auth.session-token"
 HTML, PLAIN = {"content-type": "text/html; charset=UTF-8"}, {"content-type": "application/json"}
@@ -208,7 +208,7 @@ async def test_which_request_sends_the_prompt() -> None:
 
 @pytest.mark.parametrize(("status", "error"), [(401, LoginNeeded), (403, ChallengeNeeded), (429, RateLimited)])
 async def test_a_page_that_gives_up(monkeypatch: pytest.MonkeyPatch, status: int, error: type[RelayError]) -> None:
-    monkeypatch.setattr("relay.sites.chatgpt_page.GIVES_UP_S", 0.05)
+    monkeypatch.setattr("relay.sites.chatgpt.page.GIVES_UP_S", 0.05)
     with pytest.raises(error) as caught:
         await sent((TOKEN_CALL, 200), (TOKEN_CALL, status))
     assert caught.value.refused, "the prompt was never sent"

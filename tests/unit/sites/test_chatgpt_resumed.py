@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from relay.chat.events import Finished, Media, Text, Turned
 from relay.errors import CutAnswer
-from relay.sites.chatgpt_messages import Conversation
-from relay.sites.chatgpt_reader import ChatGptReader
+from relay.sites.chatgpt.messages import Conversation
+from relay.sites.chatgpt.reader import ChatGptReader
 from tests.unit.sites.chatgpt_stream import (
     COMPLETE,
     DONE,

@@ -32,10 +32,9 @@ from relay.errors import (
     UnknownModel,
 )
 from relay.sites.base import SiteConfig
-from relay.sites.claude import DEFAULT, Claude
-from relay.sites.claude_errors import site_error
-from relay.sites.claude_limits import LONGEST_S, Usage
-from relay.sites.claude_messages import (
+from relay.sites.claude.errors import site_error
+from relay.sites.claude.limits import LONGEST_S, Usage
+from relay.sites.claude.messages import (
     MODELS,
     Organization,
     Organizations,
@@ -45,8 +44,9 @@ from relay.sites.claude_messages import (
     models_in,
     parsed,
 )
-from relay.sites.claude_messages import Conversation as Told
-from relay.sites.claude_requests import FIRST_PARENT, WEB_SEARCH, Visit, completion_body, create_body
+from relay.sites.claude.messages import Conversation as Told
+from relay.sites.claude.requests import FIRST_PARENT, WEB_SEARCH, Visit, completion_body, create_body
+from relay.sites.claude.site import DEFAULT, Claude
 
 VISIT = Visit("o-1", "Europe/Berlin", "en-US", "d-1")
 PROJECT = "01234567-89ab-4cde-8f01-23456789abcd"

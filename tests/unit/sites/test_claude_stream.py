@@ -35,7 +35,7 @@ from relay.errors import (
     SiteChanged,
     SiteError,
 )
-from relay.sites.claude_stream import ClaudeReader
+from relay.sites.claude.stream import ClaudeReader
 
 CHAT = "c0000000-0000-4000-8000-00000000000c"
 ADDRESS = f"https://claude.ai/api/organizations/o-1/chat_conversations/{CHAT}/completion"

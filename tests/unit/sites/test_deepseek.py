@@ -23,7 +23,7 @@ from relay.errors import (
     SiteError,
     SiteUnavailable,
 )
-from relay.sites.deepseek_stream import DeepSeekReader
+from relay.sites.deepseek.stream import DeepSeekReader
 from tests.unit.sites.deepseek_streams import (
     END,
     PAGE,

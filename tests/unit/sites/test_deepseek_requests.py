@@ -27,11 +27,10 @@ from relay.errors import (
     SiteUnavailable,
     TooLarge,
 )
-from relay.sites.deepseek import DeepSeek
-from relay.sites.deepseek_calls import was_read
-from relay.sites.deepseek_messages import Challenge, CreatedSession, CurrentUser, File, Files, StillWriting, parsed
-from relay.sites.deepseek_proof import Proof
-from relay.sites.deepseek_requests import (
+from relay.sites.deepseek.calls import was_read
+from relay.sites.deepseek.messages import Challenge, CreatedSession, CurrentUser, File, Files, StillWriting, parsed
+from relay.sites.deepseek.proof import Proof
+from relay.sites.deepseek.requests import (
     bearer,
     completion_body,
     continue_body,
@@ -40,7 +39,8 @@ from relay.sites.deepseek_requests import (
     mode,
     upload_headers,
 )
-from relay.sites.deepseek_stock import Kept
+from relay.sites.deepseek.site import DeepSeek
+from relay.sites.deepseek.stock import Kept
 from tests.unit.wire.cutting import json_values
 
 JSON = {"content-type": "application/json; charset=utf-8"}

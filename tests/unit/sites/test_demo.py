@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from relay.chat.events import Text
-from relay.sites.demo_messages import DemoReader
+from relay.sites.demo.messages import DemoReader
 from relay.wire.sse import SseEvent
 
 URLS = ["https://example.org/a", "https://example.org/b"]

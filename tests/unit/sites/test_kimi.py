@@ -13,8 +13,8 @@ from relay.browser.answer import Answer
 from relay.chat.events import Event, Finished, Reasoning, Started, Text, Turned
 from relay.chat.request import Conversation, FileRef, Turn
 from relay.errors import CutAnswer, LoginNeeded, RateLimited, RelayError, SiteChanged, SiteError
-from relay.sites.kimi_messages import KimiReader
-from relay.sites.kimi_requests import chat_body, claims
+from relay.sites.kimi.messages import KimiReader
+from relay.sites.kimi.requests import chat_body, claims
 from relay.wire.connect import envelope
 
 SAMPLE: list[dict[str, Any]] = [

@@ -13,12 +13,12 @@ import pytest
 from relay.browser.chromium import Context, State
 from relay.demo import session_cookie
 from relay.errors import LoginNeeded
-from relay.sites.claude import Claude
-from relay.sites.deepseek import DeepSeek
-from relay.sites.deepseek_requests import login_state as login_state_of_deepseek
-from relay.sites.demo import SESSION, Demo
-from relay.sites.kimi import Kimi
-from relay.sites.kimi_requests import claims, login_state
+from relay.sites.claude.site import Claude
+from relay.sites.deepseek.requests import login_state as login_state_of_deepseek
+from relay.sites.deepseek.site import DeepSeek
+from relay.sites.demo.site import SESSION, Demo
+from relay.sites.kimi.requests import claims, login_state
+from relay.sites.kimi.site import Kimi
 from relay.sites.registry import SITES
 
 DEEPSEEK = "kF3q/8Zt+" * 7 + "x"

@@ -1,0 +1,1 @@
+"""ChatGPT: `site` is the whole of it, `selectors.toml` where its elements are."""

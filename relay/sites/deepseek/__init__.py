@@ -1,0 +1,1 @@
+"""DeepSeek: `site` is the whole of it, `selectors.toml` where its elements are."""

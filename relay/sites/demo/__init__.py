@@ -1,0 +1,1 @@
+"""The demo site: `site` is the whole of it, `selectors.toml` where its elements are."""
