@@ -124,8 +124,9 @@ class Process:
 class RelayServer:
     """`relay serve` with a home; a context manager. Settings are those of the environment (`RELAY_...`)."""
 
-    def __init__(self, home: Path, settings: Mapping[str, str], *, debug: bool = False) -> None:
-        """`debug`: with all that the log can tell, tracebacks too."""
+    def __init__(self, home: Path, settings: Mapping[str, str], *, debug: bool = False, module: str = "relay") -> None:
+        """`debug`: with all that the log can tell, tracebacks too; `module` is what Python runs."""
+        self._module = module
         self._options = ["--debug"] if debug else []
         self.home = home
         self.url = ""
@@ -161,7 +162,7 @@ class RelayServer:
         """
         self._note_secrets()
         env = environment({"RELAY_HOME": str(self.home), "RELAY_LOG_LEVEL": "DEBUG", **self._settings})
-        command = [sys.executable, "-m", "relay", *self._options, "serve", "--port", "0"]
+        command = [sys.executable, "-m", self._module, *self._options, "serve", "--port", "0"]
         self._process = Process(command, cwd=self.home, env=env)
         try:
             self.url = self._process.await_output(r"listening on (http://\S+)")[1]

@@ -16,9 +16,9 @@ from relay.errors import BadRequest, LoginNeeded
 from relay.pool.passthrough import adopted_state
 from relay.settings import BrowserSettings
 from relay.sites.base import LoginState, SiteConfig
-from relay.sites.demo import Demo
-from relay.sites.gradio import Gradio
-from relay.sites.kimi import Kimi
+from relay.sites.demo.site import Demo
+from relay.sites.gradio.site import Gradio
+from relay.sites.kimi.site import Kimi
 from tests.e2e.relay_server import RelayServer
 from tests.e2e.token_town import OWNER, Town, asked, checked, contexts, error_of, left_behind, text_of
 from tests.replicas import Answer, Fault, Replicas, Scenario

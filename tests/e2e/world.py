@@ -123,7 +123,7 @@ class World:
                 accounts.gradio(home, app, f"{self.gradio.address}/{app}/")
         return RelayServer(home, {**self._clocks, **drivers, **settings})
 
-    def alone(self, site: str, drivers: str, **settings: str) -> RelayServer:
+    def alone(self, site: str, drivers: str, *, module: str = "relay", **settings: str) -> RelayServer:
         """A server not yet started that runs one site by these drivers, and has no account there yet."""
         home = self._folder(f"relay-{site}-")
         (home / "browser_profiles").mkdir()
@@ -132,7 +132,7 @@ class World:
             "RELAY_BROWSER__HOST_RULES": self.replicas.host_rules,
             "RELAY_BROWSER__TRUSTED_SPKI": self.replicas.spki,
         }
-        return RelayServer(home, {**self._clocks, **fixed, **settings})
+        return RelayServer(home, {**self._clocks, **fixed, **settings}, module=module)
 
     def stage(self, site: str, server: RelayServer) -> Stage:
         """Where to set what a site answers to a server's account."""

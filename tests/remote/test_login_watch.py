@@ -16,7 +16,7 @@ from relay.pool.profiles import Profile
 from relay.pool.sealing import Keyring
 from relay.settings import BrowserSettings, LoginSettings
 from relay.sites.base import LoginState, SiteConfig
-from relay.sites.demo import Demo
+from relay.sites.demo.site import Demo
 
 
 def test_a_change_is_probed_once_it_is_quiet() -> None:

@@ -150,6 +150,8 @@ class Scenario(Strict):
     """Seed for cutting the outgoing bytes anywhere, also inside characters and heads; None: one write per frame."""
     cut_pause_ms: float = 0
     """Silence after each cut, so that the client surely reads the parts apart."""
+    delay_ms: float = 0
+    """How long every call of the account is on its way, before the site looks at it."""
     stamp: bool = False
     """Each text piece begins with ``⟨index:time_ns⟩ `` (``time.time_ns()`` just before its write)."""
     layout: Literal["A", "B"] = "A"

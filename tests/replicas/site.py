@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -110,6 +111,7 @@ class Replica:
 
     async def serve(self, exchange: Exchange, route: Route, match: re.Match[str]) -> None:
         """Answer one request, with the fault of its scenario; the record says why it was refused, if it was."""
+        await asyncio.sleep(exchange.scenario.delay_ms / 1000)
         exchange.fault = fault = exchange.scenario.fault(route.operation)
         try:
             if fault and fault.kind == "status":

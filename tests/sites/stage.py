@@ -209,9 +209,11 @@ class GradioStage(Stage):
 
 
 @contextmanager
-def opened(world: World, site: str, driver: str, settings: Mapping[str, str] | None = None) -> Iterator[Stage]:
+def opened(
+    world: World, site: str, driver: str, settings: Mapping[str, str] | None = None, module: str = "relay"
+) -> Iterator[Stage]:
     """A server for one site by one driver (``: by its own order), with an account that is logged in."""
-    relay = world.alone(site, driver or ",".join(SITES[site].drivers), **(settings or {}))
+    relay = world.alone(site, driver or ",".join(SITES[site].drivers), module=module, **(settings or {}))
     stage = (GradioStage if site == "gradio" else Stage)(world, site, driver, relay)
     stage.log_in()
     with relay:
