@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AliasPath, BaseModel, ConfigDict, Field, PlainValidator, ValidationError, model_validator
+from pydantic import AliasPath, ConfigDict, Field, PlainValidator, model_validator
 
 from relay.browser.tab import Response
-from relay.errors import SiteChanged
+from relay.sites.answered import Answered, read
 from relay.sites.chatgpt.faults import refusal
 
 
@@ -26,10 +26,10 @@ QUERY = re.compile(r"""(?:\bsearch\(|"q":)\s*(["'])((?:(?!\1|\\).)+)\1""")
 """A query in a call of the web tool. The sheet does not tell its form: what is another is not shown."""
 
 
-class Sent(BaseModel):
-    """Base of what the site sends: null is absent, and unknown fields are its own business."""
+class Sent(Answered):
+    """Base of what the site sends: null is absent."""
 
-    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -48,7 +48,7 @@ class Page(Sent):
 class Group(Sent):
     """Search results of one domain."""
 
-    entries: list[Page] = []
+    entries: list[Page] = Field(default_factory=list)
 
 
 class Reference(Sent):
@@ -56,9 +56,9 @@ class Reference(Sent):
 
     matched_text: Words = ""
     alt: Words = ""
-    items: list[Page] = []
-    sources: list[Page] = []
-    safe_urls: list[str] = []
+    items: list[Page] = Field(default_factory=list)
+    sources: list[Page] = Field(default_factory=list)
+    safe_urls: list[str] = Field(default_factory=list)
 
     @property
     def pages(self) -> list[Page]:
@@ -70,8 +70,8 @@ class Reference(Sent):
 class Metadata(Sent):
     """What a message says beside its content."""
 
-    search_result_groups: list[Group] = []
-    content_references: list[Reference] = []
+    search_result_groups: list[Group] = Field(default_factory=list)
+    content_references: list[Reference] = Field(default_factory=list)
     is_visually_hidden_from_conversation: bool = False
     image_gen_task_id: str = ""
     finish_reason: str = Field("", validation_alias=AliasPath("finish_details", "type"))
@@ -88,8 +88,8 @@ class Content(Sent):
     """A message's content; `parts` are strings and objects such as pictures."""
 
     content_type: str = ""
-    parts: list[Any] = []
-    thoughts: list[Thought] = []
+    parts: list[Any] = Field(default_factory=list)
+    thoughts: list[Thought] = Field(default_factory=list)
     text: Any = None
 
     @property
@@ -158,8 +158,8 @@ class Notice(Sent):
     type: str
     conversation_id: str = ""
     moderation_response: Moderation = Moderation()
-    content_references: list[Reference] = []
-    options: list[Option] = []
+    content_references: list[Reference] = Field(default_factory=list)
+    options: list[Option] = Field(default_factory=list)
     error: Any = None
 
 
@@ -217,28 +217,9 @@ def parsed(model: type[S], response: Response) -> S:
     """A whole answer, validated. Raises the error of its status, or SiteChanged."""
     if response.status >= 400:
         raise refusal(response.status, response.headers, response.text, sends_prompt=False)
-    try:
-        return model.model_validate_json(response.body)
-    except ValidationError as error:
-        raise SiteChanged(f"{model.__name__} of ChatGPT", f"{_first(error)}: {response.text[:200]}") from None
+    return read(model, response.body, f"{model.__name__} of ChatGPT")
 
 
 def file_read(body: bytes) -> bool:
     """Whether the site has read a file, as it answers the page that uploaded it. Raises SiteChanged."""
-    try:
-        return Done.model_validate_json(body).status == "success"
-    except ValidationError as error:
-        raise SiteChanged("Done of ChatGPT", f"{_first(error)}: {body[:200]!r}", refused=True) from None
-
-
-def checked(model: type[S], value: object) -> S:
-    """A part of a stream, validated. Raises SiteChanged."""
-    try:
-        return model.model_validate(value)
-    except ValidationError as error:
-        raise SiteChanged(f"{model.__name__} in ChatGPT's stream", f"{_first(error)}: {value!r:.200}") from None
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    return read(Done, body, "Done of ChatGPT", refused=True).status == "success"

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 
 from relay.chat.events import Event, Finished, Progress
 from relay.errors import SiteChanged
+from relay.sites.answered import checked
 from relay.sites.base import Reader
 from relay.sites.chatgpt.answer import AnswerSoFar
 from relay.sites.chatgpt.faults import stream_error
-from relay.sites.chatgpt.messages import Conversation, Message, Notice, Snapshot, checked
+from relay.sites.chatgpt.messages import Conversation, Message, Notice, Snapshot
 from relay.wire.json_text import parse_json
 from relay.wire.patch import CHATGPT, Change, Deltas, Document
 from relay.wire.sse import SseDecoder, SseEvent
@@ -88,7 +89,7 @@ class ChatGptReader(Reader[SseEvent]):
             case "v1" if frame.event == "delta_encoding":
                 pass
             case {"type": str()} if frame.event != "delta":
-                yield from self._notice(checked(Notice, said))
+                yield from self._notice(checked(Notice, said, "a notice in ChatGPT's stream"))
             case {"message": _} | {"error": _} if frame.event != "delta":
                 yield from self._look(said)
             case dict(delta) if "v" in delta or "o" in delta:
@@ -132,7 +133,7 @@ class ChatGptReader(Reader[SseEvent]):
 
     def _look(self, value: object, channel: int | None = None) -> Iterator[Event]:
         """A message as it stands."""
-        snapshot = checked(Snapshot, value)
+        snapshot = checked(Snapshot, value, "a message in ChatGPT's stream")
         if snapshot.error:
             raise stream_error(snapshot.error)
         yield from self.answer.named(snapshot.conversation_id)

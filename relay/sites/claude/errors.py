@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from relay.browser.answer import status_error
 from relay.errors import (
@@ -18,17 +18,18 @@ from relay.errors import (
     TooLarge,
     UnknownModel,
 )
+from relay.sites.answered import Answered
 from relay.sites.claude.limits import limit_error
 
 
-class Fault(BaseModel):
+class Fault(Answered):
     """What went wrong, by the site's own word."""
 
     type: str = ""
     message: str = ""
 
 
-class Refusal(BaseModel):
+class Refusal(Answered):
     """An error in place of an answer, and the `error` event inside one."""
 
     error: Fault

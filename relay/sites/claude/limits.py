@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
 from relay.chat.events import Quota
 from relay.errors import RateLimited
+from relay.sites.answered import Answered
 
 LONGEST_S = 31 * 86_400.0
 WINDOWS = {"five_hour": "5h", "session": "5h", "seven_day": "7d", "weekly_all": "7d", "weekly_scoped": "7d"}
@@ -31,14 +32,14 @@ When = Annotated[Number, BeforeValidator(_unix)]
 """Unix seconds."""
 
 
-class Window(BaseModel):
+class Window(Answered):
     """How far a limit is used up, and when it opens again."""
 
     utilization: Number | None = None
     resets_at: When | None = None
 
 
-class MessageLimit(BaseModel):
+class MessageLimit(Answered):
     """`message_limit` of a stream, and what a 429 holds as a string."""
 
     model_config = ConfigDict(alias_generator=to_camel)
@@ -68,7 +69,7 @@ class MessageLimit(BaseModel):
             yield Quota(_name(self.representative_claim), 1.0 if self.exceeded else None, self.resets_at)
 
 
-class UsageLimit(BaseModel):
+class UsageLimit(Answered):
     """One of `limits` of a usage answer."""
 
     kind: str
@@ -77,7 +78,7 @@ class UsageLimit(BaseModel):
     scope: Any = None
 
 
-class Usage(BaseModel):
+class Usage(Answered):
     """`GET …/usage`: `limits`; in older answers a window by each key."""
 
     model_config = ConfigDict(extra="allow")

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, RootModel, TypeAdapter, ValidationError
 
 from relay.browser.tab import Response
 from relay.errors import SiteChanged
+from relay.sites.answered import Answered, misfit, read
 from relay.sites.base import ModelSpec
 from relay.sites.claude.errors import site_error
 
@@ -20,18 +21,12 @@ PLANS = {"claude_max": "Max", "claude_pro": "Pro", "raven": "Team"}
 """By an organization's capability."""
 
 
-class Answered(BaseModel):
-    """Base of what the site sends; unknown fields are its own business."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
 class Organization(Answered):
     """One of `GET /api/organizations`."""
 
     uuid: str = Field(min_length=1)
     name: str | None = None
-    capabilities: list[str] = []
+    capabilities: list[str] = Field(default_factory=list)
 
     @property
     def label(self) -> str:
@@ -62,7 +57,7 @@ class Conversation(Answered):
     """A conversation with its messages."""
 
     current_leaf_message_uuid: str | None = None
-    chat_messages: list[Message] = []
+    chat_messages: list[Message] = Field(default_factory=list)
 
     @property
     def leaf(self) -> str:
@@ -109,11 +104,7 @@ def parsed(kind: type[M], response: Response) -> M:
     """A whole answer, validated. Raises the error of its status, or SiteChanged: no prompt was sent yet by then."""
     if (refusal := site_error(response.status, response.headers, response.text, refused=True)) is not None:
         raise refusal
-    try:
-        return kind.model_validate_json(response.body)
-    except ValidationError as error:
-        found = f"{error.errors()[0]['msg']}: {response.text[:200]}"
-        raise SiteChanged(f"{kind.__name__} of Claude", found, refused=True) from None
+    return read(kind, response.body, f"{kind.__name__} of Claude", refused=True)
 
 
 def chosen(organizations: Sequence[Organization], preferred: str) -> Organization | None:
@@ -128,7 +119,7 @@ def models_in(bootstrap: Any) -> list[OfferedModel]:
         try:
             return [model for model in OFFERED.validate_python(found) if not model.inactive]
         except ValidationError as error:
-            raise SiteChanged(f"models in {MODELS}", error.errors()[0]["msg"]) from None
+            raise SiteChanged(f"models in {MODELS}", misfit(error)) from None
     raise SiteChanged(f"a list {MODELS}", "none")
 
 

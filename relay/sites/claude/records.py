@@ -4,28 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
-from relay.errors import SiteChanged
+from relay.sites.answered import Answered, checked
 from relay.sites.claude.errors import Refusal
 from relay.sites.claude.limits import MessageLimit
 from relay.wire.json_text import parse_json
 from relay.wire.sse import SseEvent
 
 
-class Head(BaseModel):
+class Head(Answered):
     """`message` of `message_start`."""
 
     uuid: str | None = None
 
 
-class Start(BaseModel):
+class Start(Answered):
     """`message_start`."""
 
     message: Head
 
 
-class Block(BaseModel):
+class Block(Answered):
     """`content_block` as it opens."""
 
     type: str
@@ -36,20 +34,20 @@ class Block(BaseModel):
     content: Any = None
 
 
-class BlockStart(BaseModel):
+class BlockStart(Answered):
     """`content_block_start`."""
 
     index: int
     content_block: Block
 
 
-class Headline(BaseModel):
+class Headline(Answered):
     """`summary` of a `thinking_summary_delta`."""
 
     summary: str
 
 
-class Delta(BaseModel):
+class Delta(Answered):
     """What is added to a block."""
 
     type: str
@@ -62,42 +60,42 @@ class Delta(BaseModel):
     citation_uuid: Any = None
 
 
-class BlockDelta(BaseModel):
+class BlockDelta(Answered):
     """`content_block_delta`."""
 
     index: int
     delta: Delta
 
 
-class BlockStop(BaseModel):
+class BlockStop(Answered):
     """`content_block_stop`."""
 
     index: int
 
 
-class End(BaseModel):
+class End(Answered):
     """`delta` of `message_delta`."""
 
     stop_reason: str | None = None
 
 
-class MessageDelta(BaseModel):
+class MessageDelta(Answered):
     """`message_delta`."""
 
     delta: End
 
 
-class LimitTold(BaseModel):
+class LimitTold(Answered):
     """`message_limit`."""
 
     message_limit: MessageLimit
 
 
-class Stop(BaseModel):
+class Stop(Answered):
     """`message_stop`."""
 
 
-KINDS: dict[str, type[BaseModel]] = {
+KINDS: dict[str, type[Answered]] = {
     "message_start": Start, "content_block_start": BlockStart, "content_block_delta": BlockDelta,
     "content_block_stop": BlockStop, "message_delta": MessageDelta, "message_limit": LimitTold,
     "message_stop": Stop, "error": Refusal,
@@ -105,15 +103,11 @@ KINDS: dict[str, type[BaseModel]] = {
 """Events that say something to us; `ping`, and what we do not know, does not."""
 
 
-def record_of(frame: SseEvent) -> BaseModel | None:
+def record_of(frame: SseEvent) -> Answered | None:
     """One event, validated; None for one that says nothing to us. Raises SiteChanged."""
     said = parse_json(frame.data, "an event of Claude's stream")
     name = said.get("type", frame.event) if isinstance(said, dict) else None
     kind = KINDS.get(name) if isinstance(name, str) else None
     if kind is None:
         return None
-    try:
-        return kind.model_validate(said)
-    except ValidationError as error:
-        found = f"{error.errors()[0]['msg']}: {frame.data[:200]}"
-        raise SiteChanged(f"a {kind.__name__} of Claude's stream", found) from None
+    return checked(kind, said, f"a {kind.__name__} of Claude's stream")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator, ValidationError
+from pydantic import BeforeValidator, PlainValidator
 
-from relay.errors import SiteChanged
+from relay.sites.answered import Answered
 
 OLDER = ("thinking_content", "content")
 """Where the message of 2025 had what are its first two fragments here, in their order."""
@@ -32,19 +32,13 @@ Whole = Annotated[str, BeforeValidator(_whole)]
 Growing = Annotated[str, PlainValidator(_growing)]
 
 
-class Told(BaseModel):
-    """Base of the parts of the message; unknown fields are the site's own business."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class Query(Told):
+class Query(Answered):
     """A question to the web search."""
 
     query: Whole = ""
 
 
-class Page(Told):
+class Page(Answered):
     """A web page that a search found."""
 
     url: Whole = ""
@@ -53,13 +47,13 @@ class Page(Told):
     cite_index: int | None = None
 
 
-class Reference(Told):
+class Reference(Answered):
     """What a citation mark refers to: the fragment of a search, or of a page that was opened."""
 
     id: int | None = None
 
 
-class Fragment(Told):
+class Fragment(Answered):
     """A part of the answer, by its `type`."""
 
     id: int | None = None
@@ -71,7 +65,7 @@ class Fragment(Told):
     references: list[Reference] | None = None
 
 
-class Message(Told):
+class Message(Answered):
     """The message. In 2025 its text and pages were fields of its own."""
 
     message_id: int | None = None
@@ -104,19 +98,19 @@ class Message(Told):
         return "" if "CONTENT_FILTER" in (self.status, self.quasi_status) else None
 
 
-class Root(Told):
+class Root(Answered):
     """What the patches make."""
 
     response: Message
 
 
-class Ready(Told):
+class Ready(Answered):
     """`event: ready`."""
 
     response_message_id: int
 
 
-class Delta(Told):
+class Delta(Answered):
     """`delta` of a chunk of the first half of 2025."""
 
     type: Whole = ""
@@ -124,26 +118,13 @@ class Delta(Told):
     search_results: list[Page] | None = None
 
 
-class Choice(Told):
+class Choice(Answered):
     """One of `choices`."""
 
     delta: Delta = Delta()
 
 
-class Choices(Told):
+class Choices(Answered):
     """A chunk of the first half of 2025."""
 
     choices: list[Choice]
-
-
-T = TypeVar("T", bound=Told)
-
-
-def valid(model: type[T], said: object) -> T:
-    """A part of the stream, validated. Raises SiteChanged."""
-    try:
-        return model.model_validate(said)
-    except ValidationError as error:
-        found = error.errors()[0]
-        where = ".".join(map(str, found["loc"]))
-        raise SiteChanged(f"{model.__name__} in DeepSeek's answer", f"{where}: {found['msg']}") from None

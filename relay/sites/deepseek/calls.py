@@ -12,9 +12,9 @@ from relay.browser.fetch import FormPart
 from relay.browser.tab import Tab
 from relay.chat.request import Attachment, FileRef, Turn
 from relay.errors import BadRequest, ContentRefused, LoginNeeded, SiteError
+from relay.sites.answered import Answered
 from relay.sites.deepseek import requests
 from relay.sites.deepseek.messages import (
-    Answered,
     Anything,
     CreatedChallenge,
     CreatedSession,

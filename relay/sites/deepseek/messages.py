@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from relay.browser.answer import status_error
 from relay.browser.tab import Response
@@ -19,6 +19,7 @@ from relay.errors import (
     SiteError,
     SiteUnavailable,
 )
+from relay.sites.answered import Answered, checked, read
 
 STILL_WRITING_S = 5.0
 """After how long a chat may be tried again that met another answer in the making."""
@@ -28,12 +29,6 @@ MAX_DIFFICULTY = 5_000_000
 
 class StillWriting(RateLimited):
     """Another answer is in the making."""
-
-
-class Answered(BaseModel):
-    """Base of what the site sends; unknown fields are its own business."""
-
-    model_config = ConfigDict(extra="ignore")
 
 
 class Payload(Answered):
@@ -165,11 +160,7 @@ def refuse_page(status: int, headers: Mapping[str, str]) -> None:
 
 def envelope(body: bytes | str) -> Envelope:
     """A JSON answer. Raises SiteChanged for what is none of the site's."""
-    try:
-        return Envelope.model_validate_json(body)
-    except ValidationError as error:
-        said = body if isinstance(body, str) else body[:800].decode("utf-8", "replace")
-        raise SiteChanged("a JSON answer of DeepSeek", f"{first(error)}: {said[:200]}") from None
+    return read(Envelope, body, "a JSON answer of DeepSeek")
 
 
 A = TypeVar("A", bound=Answered)
@@ -187,13 +178,5 @@ def parsed(model: type[A], response: Response, *, sends_prompt: bool = False) ->
     if (error := said.error(refused=sends_prompt)) is not None:
         raise error
     data = said.data.biz_data if said.data is not None else None
-    try:
-        return model.model_validate({} if data is None else data)
-    except ValidationError as wrong:
-        raise SiteChanged(f"{model.__name__} of DeepSeek", first(wrong), refused=sends_prompt) from None
-
-
-def first(error: ValidationError) -> str:
-    """The first thing that is wrong, and where."""
-    found = error.errors()[0]
-    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
+    due = f"{model.__name__} of DeepSeek"
+    return checked(model, {} if data is None else data, due, refused=sends_prompt)

@@ -13,14 +13,16 @@ from typing import Any, Literal
 from relay.browser.answer import Answer
 from relay.chat.events import Event, Finished, Progress, Reasoning, Retracted, Search, Sources, Text, Turned
 from relay.errors import BadFrame, ContentRefused, ContextTooLong, CutAnswer, RelayError, SiteChanged, SiteError
+from relay.sites.answered import checked
 from relay.sites.base import Reader
-from relay.sites.deepseek.answer import OLDER, Choices, Fragment, Message, Ready, Root, valid
+from relay.sites.deepseek.answer import OLDER, Choices, Fragment, Message, Ready, Root
 from relay.sites.deepseek.citations import Pages, Passage
 from relay.sites.deepseek.messages import envelope
 from relay.wire.json_text import parse_json
 from relay.wire.patch import DEEPSEEK, Change, Deltas, Document
 from relay.wire.sse import SseDecoder, SseEvent
 
+NUMBERS = "the numbers of DeepSeek's messages"
 KINDS: dict[str, type[Text] | type[Reasoning]] = {"THINK": Reasoning, "THINKING": Reasoning, "RESPONSE": Text}
 """Fragments that are told. SEARCH, TOOL_SEARCH, TOOL_OPEN are looked into, TIP is the page's own disclaimer."""
 CURRENT = "response/fragments/-1/content"
@@ -68,7 +70,7 @@ class DeepSeekReader(Reader[SseEvent]):
             return
         match frame.event:
             case "ready":
-                ready = valid(Ready, parse_json(frame.data, "the numbers of DeepSeek's messages"))
+                ready = checked(Ready, parse_json(frame.data, NUMBERS), NUMBERS)
                 yield from self._numbered(ready.response_message_id)
             case "message" if frame.data.strip() == "[DONE]":
                 yield from self._finish("stop")
@@ -92,7 +94,7 @@ class DeepSeekReader(Reader[SseEvent]):
         if not isinstance(said, dict):
             raise BadFrame("an object in DeepSeek's stream", data)
         if "choices" in said:
-            yield from self._older(valid(Choices, said))
+            yield from self._older(checked(Choices, said, "a chunk of DeepSeek's answer"))
         elif "code" in said and "v" not in said:
             raise self._fault(data)
         else:
@@ -140,7 +142,7 @@ class DeepSeekReader(Reader[SseEvent]):
         return True
 
     def _whole(self) -> Message:
-        return valid(Root, self._deltas.document.value).response
+        return checked(Root, self._deltas.document.value, "the message in DeepSeek's answer").response
 
     def _compared(self, message: Message) -> Iterable[Event]:
         """What is new in the message as it stands."""

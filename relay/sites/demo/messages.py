@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from relay.chat.events import (
     Event,
@@ -31,11 +31,12 @@ from relay.errors import (
     SiteChanged,
     SiteError,
 )
+from relay.sites.answered import Answered, read
 from relay.sites.base import Reader
 from relay.wire.sse import SseDecoder, SseEvent
 
 
-class Start(BaseModel):
+class Start(Answered):
     """The conversation and the id of the answer's message."""
 
     type: Literal["start"]
@@ -43,21 +44,21 @@ class Start(BaseModel):
     message: str
 
 
-class Piece(BaseModel):
+class Piece(Answered):
     """A delta of the answer or of the reasoning."""
 
     type: Literal["text", "reasoning"]
     text: str
 
 
-class Query(BaseModel):
+class Query(Answered):
     """A web search."""
 
     type: Literal["search"]
     query: str
 
 
-class Page(BaseModel):
+class Page(Answered):
     """One source."""
 
     url: str
@@ -66,14 +67,14 @@ class Page(BaseModel):
     index: int | None = None
 
 
-class Pages(BaseModel):
+class Pages(Answered):
     """What a search found."""
 
     type: Literal["sources"]
     items: list[Page]
 
 
-class Medium(BaseModel):
+class Medium(Answered):
     """An image or file in the answer."""
 
     type: Literal["media"]
@@ -83,14 +84,14 @@ class Medium(BaseModel):
     mime: str = ""
 
 
-class End(BaseModel):
+class End(Answered):
     """The end mark."""
 
     type: Literal["end"]
     reason: Literal["stop", "length"]
 
 
-class Fault(BaseModel):
+class Fault(Answered):
     """An error inside HTTP 200."""
 
     type: Literal["error"]
@@ -98,35 +99,33 @@ class Fault(BaseModel):
     message: str = ""
 
 
-class Said(BaseModel):
+class Said(Answered):
     """What went wrong."""
 
     code: str
     message: str = ""
 
 
-class Refusal(BaseModel):
+class Refusal(Answered):
     """An error in place of an answer."""
 
     error: Said
 
 
-class Ping(BaseModel):
+class Ping(Answered):
     """A heartbeat."""
 
     type: Literal["ping"]
 
 
 Record = Annotated[Start | Piece | Query | Pages | Medium | End | Fault | Ping, Field(discriminator="type")]
-RECORD: TypeAdapter[Start | Piece | Query | Pages | Medium | End | Fault | Ping] = TypeAdapter(Record)
+LATER = ConfigDict(defer_build=True)
+RECORD: TypeAdapter[Start | Piece | Query | Pages | Medium | End | Fault | Ping] = TypeAdapter(Record, config=LATER)
 
 
 def refusal(body: bytes) -> Said:
     """What an error body says. Raises SiteChanged."""
-    try:
-        return Refusal.model_validate_json(body).error
-    except ValidationError:
-        raise SiteChanged("an error of the demo site", body[:200].decode("utf-8", "replace")) from None
+    return read(Refusal, body, "an error of the demo site").error
 
 
 def site_error(code: str, message: str) -> RelayError:

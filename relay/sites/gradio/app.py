@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from relay.browser.screen import Candidate
 from relay.chat.request import FileRef
 from relay.errors import BadRequest, SiteChanged
+from relay.sites.answered import Answered, read
 from relay.sites.base import ModelSpec
-from relay.sites.gradio.config import Component, Dependency, Part
+from relay.sites.gradio.config import Component, Dependency
 
 BOXES = ("textbox", "multimodaltextbox")
 SHOWN = ("chatbot", "markdown", "textbox", "json", "html", "code", "label")
@@ -49,7 +50,7 @@ class Plan:
     """A ChatInterface's API endpoint: one step, and the function's own values, untouched."""
 
 
-class App(Part):
+class App(Answered):
     """`/config`, as far as it matters here ("Version matters")."""
 
     version: str = ""
@@ -68,12 +69,7 @@ class App(Part):
     @classmethod
     def parse(cls, text: str) -> App:
         """Validate `/config`. Raises SiteChanged, also for protocols older than sse_v2 (whose streams differ)."""
-        try:
-            app = cls.model_validate_json(text)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise SiteChanged("the config of a Gradio app", f"{where}: {first['msg']}", refused=True) from None
+        app = read(cls, text, "the config of a Gradio app", refused=True)
         if not re.fullmatch(r"sse_v[23](\.\d+)?", app.protocol):
             raise SiteChanged("Gradio 4.x or newer (protocol sse_v2, sse_v3)", app.protocol, refused=True)
         return app

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import Field
+
+from relay.sites.answered import Answered
 
 
-class Part(BaseModel):
-    """Base of what the app sends: unknown fields are its own business."""
-
-    model_config = ConfigDict(extra="ignore")
-
-
-class Component(Part):
+class Component(Answered):
     """One component of the page."""
 
     id: int
     type: str
-    props: dict[str, Any] = {}
+    props: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def choices(self) -> list[tuple[str, Any]]:
@@ -27,19 +23,19 @@ class Component(Part):
         return [(str(pair[0]), pair[1]) for pair in pairs if isinstance(pair, list | tuple) and len(pair) == 2]
 
 
-class Types(Part):
+class Types(Answered):
     """What kind of function stands behind an event."""
 
     cancel: bool = False
 
 
-class Dependency(Part):
+class Dependency(Answered):
     """One event of the page and the function behind it; `id` is the `fn_index` of calls."""
 
     id: int
-    targets: list[tuple[int | None, str]] = []
-    inputs: list[int] = []
-    outputs: list[int] = []
+    targets: list[tuple[int | None, str]] = Field(default_factory=list)
+    inputs: list[int] = Field(default_factory=list)
+    outputs: list[int] = Field(default_factory=list)
     backend_fn: bool = False
     queue: bool | None = True
     api_name: str | Literal[False] | None = None

@@ -7,12 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from relay.browser.answer import status_error
 from relay.browser.tab import Response
 from relay.chat.events import Event, Finished, Progress
 from relay.errors import RateLimited, RelayError, SiteChanged, SiteError, SiteUnavailable, TooLarge
+from relay.sites.answered import Answered, read
 from relay.sites.base import Reader
 from relay.sites.gradio.answer import AnswerView, answered, is_chat
 from relay.wire.patch import Document, gradio
@@ -49,25 +48,22 @@ def refuse(reply: Response) -> None:
     raise status_error(reply.status, reply.headers, reply.text, sends_prompt=True)
 
 
-class Output(BaseModel):
+class Output(Answered):
     """`output` of a queue message."""
 
-    model_config = ConfigDict(extra="ignore")
     data: list[Any] | None = None
     error: str | None = None
 
 
-class Unit(BaseModel):
+class Unit(Answered):
     """One bar of gr.Progress."""
 
-    model_config = ConfigDict(extra="ignore")
     desc: str | None = None
 
 
-class Message(BaseModel):
+class Message(Answered):
     """One message of `/queue/data` (section B)."""
 
-    model_config = ConfigDict(extra="ignore")
     msg: str
     event_id: str | None = None
     output: Output | None = None
@@ -112,12 +108,7 @@ class QueueReader(Reader[SseEvent]):
 
     def feed(self, frame: SseEvent) -> Iterator[Event]:
         """The events of one message. Raises what the app or its queue reports."""
-        try:
-            said = Message.model_validate_json(frame.data)
-        except ValidationError as error:
-            raise SiteChanged(
-                "a message of Gradio's queue", f"{error.errors()[0]['msg']}: {frame.data[:200]}"
-            ) from None
+        said = read(Message, frame.data, "a message of Gradio's queue")
         output = said.output or Output()
         match said.msg:
             case "estimation":

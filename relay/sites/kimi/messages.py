@@ -5,31 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from relay.browser.answer import status_error
 from relay.browser.tab import Response
 from relay.chat.events import Event, Finished, Progress, Reasoning, Started, Text, Turned
 from relay.errors import ConversationNotFound, CutAnswer, LoginNeeded, RateLimited, RelayError, SiteChanged, SiteError
+from relay.sites.answered import Answered, read
 from relay.sites.base import Reader
 from relay.wire.connect import ConnectDecoder, Envelope, is_end
 
 
-class Answered(BaseModel):
-    """Base of what the site sends: camelCase, and unknown fields are its own business."""
+class Sent(Answered):
+    """Base of what the site sends: camelCase."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore")
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
-class Part(Answered):
+class Part(Sent):
     """A block's text; `flags` told reasoning from answer in older builds."""
 
     content: str = ""
     flags: str = ""
 
 
-class Block(Answered):
+class Block(Sent):
     """A block of the assistant's message."""
 
     think: Part | None = None
@@ -37,7 +38,7 @@ class Block(Answered):
     multi_stage: dict[str, Any] | None = None
 
 
-class Message(Answered):
+class Message(Sent):
     """A message's head; its own blocks are echoes and are not read."""
 
     id: str = ""
@@ -45,20 +46,20 @@ class Message(Answered):
     status: str = ""
 
 
-class Chat(Answered):
+class Chat(Sent):
     """A chat's head."""
 
     id: str = ""
 
 
-class Fault(Answered):
+class Fault(Sent):
     """An error inside HTTP 200."""
 
     code: str = ""
     message: str = ""
 
 
-class Frame(Answered):
+class Frame(Sent):
     """One frame of the answer stream (section 5)."""
 
     mask: str = ""
@@ -69,20 +70,20 @@ class Frame(Answered):
     done: dict[str, Any] | None = None
 
 
-class User(Answered):
+class User(Sent):
     """`user` of GetCurrentUser."""
 
     id: str
     nickname: str = ""
 
 
-class CurrentUser(Answered):
+class CurrentUser(Sent):
     """GetCurrentUser."""
 
     user: User
 
 
-class AvailableModel(Answered):
+class AvailableModel(Sent):
     """One of GetAvailableModels."""
 
     scenario: str
@@ -91,47 +92,44 @@ class AvailableModel(Answered):
     display_name: str = ""
 
 
-class AvailableModels(Answered):
+class AvailableModels(Sent):
     """GetAvailableModels."""
 
     available_models: list[AvailableModel]
 
 
-class UploadedFile(Answered):
+class UploadedFile(Sent):
     """`file` of an upload."""
 
     id: str
 
 
-class Uploaded(Answered):
+class Uploaded(Sent):
     """The answer to an upload."""
 
     file: UploadedFile
 
 
-class Parsing(Answered):
+class Parsing(Sent):
     """One of `progresses`."""
 
     status: str
 
 
-class ParseProgress(Answered):
+class ParseProgress(Sent):
     """GetFileParseProgress."""
 
     progresses: list[Parsing] = Field(min_length=1)
 
 
-A = TypeVar("A", bound=Answered)
+A = TypeVar("A", bound=Sent)
 
 
 def parsed(model: type[A], response: Response, *, sends_prompt: bool = False) -> A:
     """A unary answer, validated. Raises the error of its status, or SiteChanged."""
     if response.status >= 400:
         raise status_error(response.status, response.headers, response.text, sends_prompt=sends_prompt)
-    try:
-        return model.model_validate_json(response.body)
-    except ValidationError as error:
-        raise SiteChanged(f"{model.__name__} of Kimi", f"{error.errors()[0]['msg']}: {response.text[:200]}") from None
+    return read(model, response.body, f"{model.__name__} of Kimi")
 
 
 def site_error(fault: Fault, *, refused: bool) -> RelayError:
@@ -160,10 +158,7 @@ class KimiReader(Reader[Envelope]):
 
     def feed(self, frame: Envelope) -> Iterable[Event]:
         """Events of one envelope."""
-        try:
-            said = Frame.model_validate_json(frame.data or b"{}")
-        except ValidationError as error:
-            raise SiteChanged("a frame of Kimi's stream", f"{error.errors()[0]['msg']}: {frame.data[:200]!r}") from None
+        said = read(Frame, frame.data or b"{}", "a frame of Kimi's stream")
         if said.error is not None:
             raise site_error(said.error, refused=not self._shown)
         if is_end(frame) or said.done is not None:

@@ -20,11 +20,11 @@ from relay.chat.request import Attachment, FileRef, Turn
 from relay.errors import BadRequest, ChallengeNeeded, LoginNeeded, SiteError
 from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, ScreenRecipe, Site, SiteConfig
 from relay.sites.kimi.messages import (
-    Answered,
     AvailableModels,
     CurrentUser,
     KimiReader,
     ParseProgress,
+    Sent,
     Uploaded,
     parsed,
 )
@@ -225,4 +225,4 @@ class Kimi(Site):
         """DeleteChat (section 8); one that is gone already is no error."""
         reply = await self._unary(tab, DELETE, {"chatId": conversation})
         if reply.status != 404:
-            parsed(Answered, reply)
+            parsed(Sent, reply)
