@@ -30,17 +30,21 @@ TOGETHER = ("browser", "clients", "remote", "sites/gradio")
 """Folders whose tests share running programs, which end with the last of them."""
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Whose tests run one after the other, in one worker (`--dist loadgroup`): a file's, unless it says otherwise.
 
-    Each worker that started the same servers and browsers once more would slow all the others down.
+    Each worker that started the same servers and browsers once more would slow all the others down. A wrapper, since
+    xdist reads the groups first of all.
     """
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             path = item.path.relative_to(ROOT / "tests").as_posix()
             folders = [folder for folder in TOGETHER if path.startswith(f"{folder}/")]
             item.add_marker(pytest.mark.xdist_group(folders[0] if folders else path))
+    yield
+    if items and getattr(config.option, "loadgroup", False) and "@" not in items[0].nodeid:
+        raise pytest.UsageError("pytest-xdist does not see the groups: everything would be started in every worker")
 
 
 @pytest.fixture(scope="session")
