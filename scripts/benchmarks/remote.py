@@ -1,4 +1,4 @@
-"""What a remote login costs and how quick it is: `python -m scripts.benchmarks.remote` measures, prints and writes it.
+"""What a remote login costs and how quick it is: `scripts/bench remote` measures, prints and writes it.
 
 The relay and its browser run in a process of their own (`--serve HOME`); the viewer is a bare WebSocket that takes
 every picture at once, so that no second browser's work is measured.
@@ -37,7 +37,7 @@ from scripts.benchmarks.figures import quantile
 from scripts.benchmarks.processes import at_rest, cpu_between, tree
 
 ROOT = Path(__file__).resolve().parents[2]
-BEGIN, END = "<!-- remote: written by python -m scripts.benchmarks.remote -->", "<!-- end of remote -->"
+BEGIN, END = "<!-- remote: written by scripts/bench remote -->", "<!-- end of remote -->"
 WIDTH, HEIGHT = 1280, 720
 KEYS = 40
 LOOK_S = 5.0

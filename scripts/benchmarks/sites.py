@@ -1,6 +1,6 @@
 """All sites: what a chat asks of its site before the first token, what of it was done ahead, and what that saves.
 
-`python -m scripts.benchmarks.sites` measures, prints, and writes its section of docs/benchmarks.md. Every site by its
+`scripts/bench sites` measures, prints, and writes its section of docs/benchmarks.md. Every site by its
 first driver, and by `screen` where it has one: `relay serve` as it is, beside one that does nothing ahead
 (`scripts.benchmarks.unprepared`), in turns. The replicas stand in for the sites, beside it and far away: then each of
 the site's answers begins `FAR_MS` later. Gradio is a real app, which cannot be put far away.
@@ -35,7 +35,7 @@ from tests.replicas.deepseek.proofs import Proofs
 from tests.sites.stage import Stage, opened
 
 ROOT = Path(__file__).resolve().parents[2]
-BEGIN, END = "<!-- sites: written by python -m scripts.benchmarks.sites -->", "<!-- end of sites -->"
+BEGIN, END = "<!-- sites: written by scripts/bench sites -->", "<!-- end of sites -->"
 FAR_MS = 100
 DIFFICULTY = 144_000
 """The site's own (fact sheet of DeepSeek, section 4)."""
@@ -173,7 +173,7 @@ def markdown(ways: dict[tuple[str, str, str, int], Way], solved_ms: list[float],
 
 def main() -> None:
     """Measure, print, write."""
-    parser = argparse.ArgumentParser(prog="python -m scripts.benchmarks.sites", description=__doc__)
+    parser = argparse.ArgumentParser(prog="scripts/bench sites", description=__doc__)
     parser.add_argument("--only", action="append", choices=SITES, metavar="SITE", help="one site; may be repeated")
     parser.add_argument("--repeat", type=int, default=7, help="chats of each way (7)")
     parser.add_argument("--no-write", action="store_true", help="leave docs/benchmarks.md as it is")
