@@ -26,6 +26,14 @@ settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
 
+MAX_ID_CHARS = 60
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """A long text tells nothing as a name, and a made one (a token, a salt) is another in each worker."""
+    return argname if isinstance(val, str | bytes) and len(val) > MAX_ID_CHARS else None
+
+
 TOGETHER = ("browser", "clients", "remote", "sites/gradio")
 """Folders whose tests share running programs, which end with the last of them."""
 
