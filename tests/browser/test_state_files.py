@@ -21,13 +21,15 @@ async def test_what_is_read_from_a_file_logs_a_context_in(chromium: Chromium, na
     first = await chromium.context()
     tab = await first.tab()
     await tab.goto(address)
-    await tab.evaluate(
+    kept = await tab.evaluate(
         """function() {
             localStorage.setItem("token", "half \\ud800 of 秘密");
             document.cookie = "plain=one; path=/";
             document.cookie = "lasting=two; path=/; max-age=3600; samesite=strict";
+            return document.cookie;  // set without waiting, they are there for others once they can be read
         }"""
     )
+    assert sorted(kept.split("; ")) == ["lasting=two", "plain=one"]
     saved = await first.state()
     await first.close()
     state = read_state(json.dumps(saved).encode(), Demo, address)
