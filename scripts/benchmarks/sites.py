@@ -31,6 +31,7 @@ from scripts.benchmarks.client import BenchError
 from scripts.benchmarks.figures import quantile
 from scripts.benchmarks.remote import write_section
 from tests.e2e.world import World
+from tests.replicas import Answer, Piece, Scenario
 from tests.replicas.deepseek.proofs import Proofs
 from tests.sites.stage import Stage, opened
 
@@ -40,6 +41,8 @@ FAR_MS = 100
 DIFFICULTY = 144_000
 """The site's own (fact sheet of DeepSeek, section 4)."""
 PROOF_TARGET_MS = 1000
+ANSWER = [Piece(text=f"piece {number} ", after_ms=100 if number else 0) for number in range(15)]
+"""It lasts as a short answer of a model does: some of what is done ahead is done while it comes."""
 MODULES = {"ahead": "relay", "nothing ahead": "scripts.benchmarks.unprepared"}
 
 
@@ -90,7 +93,7 @@ async def first_token(url: str, model: str) -> int:
 
 async def measure(world: World, stage: Stage, way: Way, repeat: int, delay_ms: int) -> None:
     """So many chats, with time between them for what is done ahead."""
-    await stage.answer("Because short waves scatter more.", delay_ms=delay_ms)
+    await stage.play(Scenario(answer=Answer(pieces=ANSWER), delay_ms=delay_ms))
     for number in range(repeat + 1):
         began = time.time_ns()
         came = await first_token(stage.relay.url, stage.model)
