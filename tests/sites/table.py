@@ -57,7 +57,8 @@ def main() -> None:
     os.environ["RELAY_CONTRACT_SITES"] = ",".join(chosen)
     workers = ["-n", str(arguments.workers), "--dist", "loadgroup", "--no-loadscope-reorder"]
     collector = Collector()
-    status = pytest.main([*files, "-m", "contract", *(workers if arguments.workers > 1 else ["-n", "0"])], [collector])
+    spread = workers if arguments.workers > 1 else ["-n", "0"]
+    status = pytest.main([*files, "-m", "contract or not contract", *spread], [collector])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         sys.exit(int(status))
     if not arguments.no_page:

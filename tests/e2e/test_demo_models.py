@@ -1,6 +1,9 @@
-"""The demo site's models that fail on purpose, by every driver: each its own error, and the next request works."""
+"""The demo site's own models: those that think, search and read files, and those that fail on purpose."""
 
 from __future__ import annotations
+
+import base64
+import hashlib
 
 import pytest
 
@@ -20,17 +23,46 @@ FAILURES = {
 }
 
 
+demo = pytest.mark.parametrize(("site", "driver"), [("demo", "fetch")])
+
+
+@demo
+async def test_the_thinker(relay: RelayServer, site: str, driver: str) -> None:
+    got = await ask(relay, "demo/thinker", "hello")
+    assert got.reasoning.startswith("The user writes: “hello”.")
+    assert got.text.startswith("# About “hello”")
+
+
+@demo
+async def test_search(relay: RelayServer, site: str, driver: str) -> None:
+    got = await ask(relay, "demo", "hello", use_search=True)
+    assert got.sources == [
+        "https://example.com/overview",
+        "https://example.org/guide?page=2",
+        "https://example.net/faq",
+    ]
+    assert "hello" in got.reasoning
+    assert "**demo model**" in got.text
+
+
+@demo
+async def test_files_are_read(relay: RelayServer, site: str, driver: str) -> None:
+    notes = "笔记 notes\n".encode() * 500
+    data = f"data:text/plain;base64,{base64.b64encode(notes).decode()}"
+    file = {"type": "file", "file": {"filename": "notes.txt", "file_data": data}}
+    got = await ask(relay, "demo", [file, {"type": "text", "text": "read it"}])
+    assert hashlib.sha256(notes).hexdigest() in got.text
+    assert "notes.txt" in got.text
+
+
 @pytest.mark.parametrize("model", FAILURES)
-@pytest.mark.parametrize(("site", "driver"), [("demo", "fetch"), ("demo", "screen"), ("demo", "dom")])
+@demo
 async def test_the_error_and_after_it(world: World, relay: RelayServer, site: str, driver: str, model: str) -> None:
     status, code = FAILURES[model]
-    if (model, driver) == ("cut", "dom"):
-        code = "site_error"  # the page shows a notice, and does not say of what kind
     whole = await refusal(relay, f"demo/{model}", "hello", stream=False)
     assert (whole.status, whole.code) == (status, code)
     if model == "rate-limited":
-        # The site says 30 s; its page does not show that, so there it is relay's own guess.
-        assert 1 <= int(whole.heard.headers["retry-after"]) <= (60 if driver == "dom" else 30)
+        assert 1 <= int(whole.heard.headers["retry-after"]) <= 30
         assert whole.type == "rate_limit_error"
     elif model not in ("cut", "error"):
         assert whole.heard.headers["x-should-retry"] == "false"
