@@ -72,7 +72,7 @@ async def test_an_expired_login_at_the_start(stage: Stage, cell: Cell) -> None:
         cell.absent()
         return
     stage.log_in(ttl_s=-1)
-    stage.owner("check")
+    stage.reopen()
     await answered_or_needs_login(stage)
 
 
