@@ -113,6 +113,11 @@ class Reader(ABC, Generic[F]):
         """The input has ended: what that completes. The default has nothing to add."""
         return ()
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether an answer that ends here without its end mark goes on in the page's next request (Gradio's steps)."""
+        return False
+
     def _events(self, frames: Iterable[F]) -> Iterable[Event]:
         for frame in frames:
             yield from self.feed(frame)
@@ -153,8 +158,6 @@ class ScreenRecipe:
     """Whether the page renews a refused login and sends the prompt again by itself."""
     retypes: bool = False
     """Whether a prompt whose login was refused is typed once more, after `Site.refresh`."""
-    spread: bool = False
-    """Whether the answer may be spread over several requests (Gradio: one per step of a chain of events)."""
     switches: frozenset[Switch] = frozenset()
     """What `Site.choose` can set on the page before a prompt is typed; a turn that asks for more is refused there."""
     settle_ms: int = 400

@@ -181,7 +181,7 @@ async def _read(
         except CutAnswer as error:
             tab.check()
             rest = site.reading_on(tab, turn, reader, traffic)
-            if rest is None and not recipe.spread:
+            if rest is None and not reader.goes_on:
                 raise
             logger.debug("reading on elsewhere: {}", error)
         if rest is not None:

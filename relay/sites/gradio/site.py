@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from relay.browser.chromium import Context
 from relay.browser.screen import Candidate, Screen
-from relay.browser.tab import Tab
+from relay.browser.tab import Response, Tab
+from relay.browser.traffic import Exchange, Traffic
 from relay.chat.events import Event
 from relay.chat.request import Attachment, FileRef, Turn
 from relay.errors import BadRequest, LoginNeeded, RelayError, SiteChanged
@@ -43,7 +44,11 @@ class Gradio(Site):
     evidence = "2026-11"
     # The page draws its last words after its buttons say it is done, on a busy machine by a second.
     screen = ScreenRecipe(
-        answer="**/queue/data", reader=QueueReader, upload="**/upload", spread=True, settle_ms=1500, dedented=True
+        answer=("**/queue/join", "**/queue/data"),
+        reader=QueueReader,
+        upload="**/upload",
+        settle_ms=1500,
+        dedented=True,
     )
 
     _app: App | None = None
@@ -156,6 +161,18 @@ class Gradio(Site):
         for role, candidates in (self._app.on_screen() if self._app else {}).items():
             roles[role] = [*candidates, *roles.get(role, ())]
         return Screen(tab, roles, selectors.ways)
+
+    async def answering(self, traffic: Traffic) -> Exchange:
+        """The stream, once the app has taken the call that it answers: a page whose call is refused asks for none."""
+        while True:
+            exchange = await traffic.next()
+            if not urlsplit(exchange.url).path.endswith("/queue/join"):
+                return exchange
+            answer = await exchange.answer()
+            if answer.status >= 400:
+                refuse(Response(answer.status, answer.headers, answer.url, (await answer.refusal()).encode()))
+            if answer.content_type != "application/json":
+                raise SiteChanged("an event_id", f"{answer.content_type or 'no content type'}", refused=True)
 
     async def prepare(self, tab: Tab, turn: Turn) -> None:
         """A fresh page. Raises BadRequest for what only the fetch drivers can do: a choice of model, forms."""

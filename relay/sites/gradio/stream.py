@@ -18,6 +18,8 @@ from relay.wire.patch import Document, gradio
 from relay.wire.sse import SseDecoder, SseEvent
 
 QUOTA = re.compile(r"exceeded your (\w+ )?GPU quota|No GPU was available", re.IGNORECASE)
+UNKNOWN = "Internal Server Error"
+"""All that an app says of an event that it does not have."""
 
 
 def app_error(said: object) -> RelayError:
@@ -43,7 +45,8 @@ def refuse(reply: Response) -> None:
         raise SiteUnavailable("The Space is asleep, building or paused; it wakes when asked, within minutes.")
     if reply.status == 413:
         raise TooLarge("The file is larger than this Gradio app takes.")
-    if reply.status in (404, 422, 500):
+    unknown = reply.status == 500 and reply.text.strip() == UNKNOWN
+    if unknown or reply.status in (404, 422):
         raise SiteChanged("an event of the app", f"HTTP {reply.status}: {'HTML' if html else reply.text}", refused=True)
     raise status_error(reply.status, reply.headers, reply.text, sends_prompt=True)
 
@@ -105,11 +108,16 @@ class QueueReader(Reader[SseEvent]):
         self._documents: dict[str, tuple[int, Document] | None] = {}
         self.data: list[Any] = []
         """All outputs of the event that completed."""
+        self._open: set[str] = set()
+        """Events that have begun and are not complete."""
+        self._stepped = False
 
     def feed(self, frame: SseEvent) -> Iterator[Event]:
         """The events of one message. Raises what the app or its queue reports."""
         said = read(Message, frame.data, "a message of Gradio's queue")
         output = said.output or Output()
+        if said.msg.startswith("process_") and said.event_id:
+            (self._open.discard if said.msg == "process_completed" else self._open.add)(said.event_id)
         match said.msg:
             case "estimation":
                 yield Progress(f"place {(said.rank or 0) + 1} of {said.queue_size or 1} in the app's queue")
@@ -133,6 +141,11 @@ class QueueReader(Reader[SseEvent]):
             case _:  # heartbeat is no sign of progress; close_stream ends the stream
                 return
 
+    @property
+    def goes_on(self) -> bool:
+        """Between two steps: what has begun is complete, and none of it was the answer."""
+        return self._stepped and not self._open
+
     def _growing(self, event: str, data: list[Any]) -> list[Event]:
         if event not in self._documents or not self._diffs:
             slot = self._find(data)
@@ -151,7 +164,7 @@ class QueueReader(Reader[SseEvent]):
     def _completed(self, data: list[Any] | None) -> Iterator[Event]:
         if data is None:
             raise SiteError("The answer was stopped at the app.")
-        self.data = data
+        self.data, self._stepped = data, True
         slot = self._find(data)
         if not self._final:
             yield from self._view.feed(data[slot]) if slot is not None else ()
