@@ -36,6 +36,7 @@ from faults import Faults
 
 VERSION = int(gr.__version__.split(".")[0])
 FOLDER = Path()
+YIELD_S = 0.5
 MODELS = [("Small one", "tiny-1b"), ("Large one", "big/70b")]
 
 
@@ -174,7 +175,9 @@ def stage() -> Any:
             if not ended:
                 record("stage", "stopped")
 
-    return chat_interface(play, multimodal=True, textbox=gr.MultimodalTextbox(file_count="multiple"))
+    # A box of one's own has no stop button unless it asks for one.
+    box = gr.MultimodalTextbox(file_count="multiple", stop_btn=True)
+    return chat_interface(play, multimodal=True, textbox=box)
 
 
 async def scripted(pieces: list[dict[str, Any]]) -> AsyncIterator[Any]:
@@ -182,8 +185,13 @@ async def scripted(pieces: list[dict[str, Any]]) -> AsyncIterator[Any]:
     thought = gr.ChatMessage(role="assistant", content="", metadata={"title": "Thinking", "status": "pending"})
     answer = gr.ChatMessage(role="assistant", content="")
     thinks = any(piece["kind"] == "reasoning" for piece in pieces)
+    shown: list[Any] = []
     for piece in pieces:
-        await asyncio.sleep(piece["after_ms"] / 1000)
+        for _ in range(int(piece["after_ms"] / 1000 / YIELD_S)):  # it can be stopped only where it yields
+            await asyncio.sleep(YIELD_S)
+            if shown:
+                yield shown if thinks else answer.content
+        await asyncio.sleep(piece["after_ms"] / 1000 % YIELD_S)
         if piece["kind"] == "reasoning":
             thought.content += piece["text"]
         elif piece["kind"] == "text":
