@@ -20,7 +20,7 @@ from relay.errors import (
 )
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
-REFUSAL_S, MAX_REFUSAL_BYTES = 5.0, 20_000
+REFUSAL_S, REFUSAL_QUIET_S, MAX_REFUSAL_BYTES = 5.0, 0.5, 20_000
 
 
 class Answer:
@@ -49,6 +49,11 @@ class Answer:
     def ended(self) -> bool:
         """Whether the last byte (or an error) is here."""
         return bool(self._end)
+
+    @property
+    def torn(self) -> bool:
+        """Whether it broke off."""
+        return isinstance(self._end, RelayError)
 
     def push(self, data: bytes) -> None:
         """Add bytes; for the side that fills."""
@@ -95,12 +100,15 @@ class Answer:
         said = bytearray()
         size = self.headers.get("content-length", "")
         enough = min(int(size) if size.isdecimal() else MAX_REFUSAL_BYTES, MAX_REFUSAL_BYTES)
+        now = asyncio.get_running_loop().time
+        latest = now() + REFUSAL_S
         with suppress(TimeoutError, CutAnswer, BrowserFault):
-            async with asyncio.timeout(REFUSAL_S):
+            async with asyncio.timeout_at(latest) as clock:
                 async for chunk in self:
                     said += chunk
                     if len(said) >= enough:
                         break
+                    clock.reschedule(min(latest, now() + REFUSAL_QUIET_S))
         return said[:MAX_REFUSAL_BYTES].decode("utf-8", "replace")
 
     def expect(self, *content_types: str) -> None:

@@ -17,7 +17,7 @@ from relay.browser.screen import FAULTS, MissingRole, Screen
 from relay.browser.tab import Tab
 from relay.browser.traffic import Traffic
 from relay.browser.world import PageException
-from relay.chat.events import Event, Finished, Media, Started, Turned
+from relay.chat.events import Event, Finished, Media, Started, Text, Turned
 from relay.chat.request import Turn
 from relay.errors import BadRequest, BrowserFault, CutAnswer, LoginNeeded, RelayError, SiteChanged, SiteUnavailable
 from relay.sites.base import Reader, ScreenRecipe, Site
@@ -25,6 +25,8 @@ from relay.sites.base import Reader, ScreenRecipe, Site
 UPLOAD_S = 120.0
 WALL_S = 3.0
 """How long a page that left under a chat may take to show its login."""
+VERDICT_S = 1.0
+"""How long after its page an answer's traffic may take to say how it ended."""
 RESEND_S = 8.0
 """How long the page may take to renew its login and send the prompt again by itself after a 401."""
 
@@ -205,30 +207,85 @@ async def _accepted(site: Site, recipe: ScreenRecipe, traffic: Traffic) -> Answe
 
 
 async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
-    """Type in the page and read the page: the last resort."""
+    """Type in the page and read the page: the last resort. Whether the answer is whole, its traffic may tell."""
     recipe = _recipe(site)
     with _setting_up(tab):
         ahead = await _ready(site, tab, turn)
     screen = site.on_screen(tab)
     before, thoughts = await screen.count("answer"), await screen.count("reasoning")
-    with _setting_up(tab):
-        await _type(site, recipe, tab, turn, screen, ahead=ahead)
     finished = False
-    try:
-        drop = site.selectors.current().drop
-        answer = screen.answer(
-            before=before, thoughts=thoughts, drop=drop, settle_ms=recipe.settle_ms, dedented=recipe.dedented
-        )
-        async with aclosing(named(answer, recipe, tab)) as events:
-            async for event in events:
-                finished = isinstance(event, Finished)
-                yield event
-    except RelayError:
-        finished = True
-        raise
-    finally:
-        if not finished:
-            await _stop(screen)
+    async with tab.traffic(*_globs(recipe.answer)) as traffic:
+        with _setting_up(tab):
+            await _type(site, recipe, tab, turn, screen, ahead=ahead)
+        verdict = asyncio.create_task(_verdict(site, recipe, tab, turn, traffic))
+        try:
+            drop = site.selectors.current().drop
+            answer = screen.answer(
+                before=before, thoughts=thoughts, drop=drop, settle_ms=recipe.settle_ms, dedented=recipe.dedented
+            )
+            async with aclosing(named(_judged(answer, verdict), recipe, tab)) as events:
+                async for event in events:
+                    finished = isinstance(event, Finished)
+                    yield event
+        except RelayError:
+            finished = True
+            raise
+        finally:
+            verdict.cancel()
+            await asyncio.gather(verdict, return_exceptions=True)
+            if not finished:
+                await _stop(screen)
+
+
+async def _verdict(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, traffic: Traffic) -> None:
+    """Raise what the traffic says against the answer that the page shows; pages show little of what goes wrong.
+
+    Traffic that the site's reader does not understand says nothing: that may be why the page is read at all.
+    """
+    if recipe.reader is None:
+        return
+    reader, understood = recipe.reader(), False
+    while True:
+        answer = await _accepted(site, recipe, traffic)
+        tab.draining = answer
+        try:
+            async for event in reader.read(answer):
+                understood = understood or isinstance(event, Text)
+            return
+        except SiteChanged as error:
+            logger.debug("the traffic is not understood: {}", error)
+            return
+        except CutAnswer:
+            rest = site.reading_on(tab, turn, reader, traffic)
+            if rest is not None:
+                await rest.aclose()
+                return
+            if not reader.goes_on:
+                if answer.torn or understood:
+                    raise
+                return
+
+
+async def _judged(answer: AsyncGenerator[Event, None], verdict: asyncio.Task[None]) -> AsyncGenerator[Event, None]:
+    """The events of an answer, or what the verdict raises before the last of them."""
+    async with aclosing(answer):
+        while True:
+            coming = asyncio.ensure_future(anext(answer, None))
+            try:
+                await asyncio.wait({coming, verdict}, return_when=asyncio.FIRST_COMPLETED)
+                if not coming.done() and verdict.done():
+                    verdict.result()
+                event = await coming
+            finally:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+            if isinstance(event, Finished):
+                await asyncio.wait({verdict}, timeout=VERDICT_S)
+                if verdict.done():
+                    verdict.result()
+            if event is None:
+                return
+            yield event
 
 
 async def _or_login(
