@@ -30,6 +30,12 @@ EXCEPTED: dict[tuple[str, str], dict[str, str]] = {
         "cell_breaks": "the page shows HTML as text, `<br>` in a table too",
         "dollars": "the page drops the spaces around a formula in a line with a lone `$`",
     },
+    ("deepseek", "dom"): {"cell_breaks": "the page shows HTML as text, `<br>` in a table too"},
+    ("chatgpt", "dom"): {
+        "cell_breaks": "the page shows HTML as text, `<br>` in a table too",
+        "dollars": "the page takes what stands after a lone `$` for a formula",
+    },
+    ("claude", "dom"): {"cell_breaks": "the page shows HTML as text, `<br>` in a table too"},
     ("gradio", "dom"): {
         "soft_breaks": "the page breaks the line at each line end",
         "inline_math": "the page typesets `$$` only",

@@ -19,7 +19,17 @@ from relay.browser.traffic import Traffic
 from relay.browser.world import PageException
 from relay.chat.events import Event, Finished, Media, Started, Text, Turned
 from relay.chat.request import Turn
-from relay.errors import BadRequest, BrowserFault, CutAnswer, LoginNeeded, RelayError, SiteChanged, SiteUnavailable
+from relay.errors import (
+    BadRequest,
+    BrowserFault,
+    ContentRefused,
+    CutAnswer,
+    LoginNeeded,
+    RelayError,
+    SiteChanged,
+    SiteError,
+    SiteUnavailable,
+)
 from relay.sites.base import Reader, ScreenRecipe, Site
 
 UPLOAD_S = 120.0
@@ -237,13 +247,14 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
                 await _stop(screen)
 
 
-async def _verdict(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, traffic: Traffic) -> None:
-    """Raise what the traffic says against the answer that the page shows; pages show little of what goes wrong.
+async def _verdict(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, traffic: Traffic) -> Finished | None:
+    """How the answer that the page shows ended, by its traffic: its end mark, or what is raised against it.
 
-    Traffic that the site's reader does not understand says nothing: that may be why the page is read at all.
+    Pages show little of what goes wrong. None where the traffic says nothing: the site's reader may not understand it,
+    and that may be why the page is read at all.
     """
     if recipe.reader is None:
-        return
+        return None
     reader, understood = recipe.reader(), False
     while True:
         answer = await _accepted(site, recipe, traffic)
@@ -251,23 +262,26 @@ async def _verdict(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, traff
         try:
             async for event in reader.read(answer):
                 understood = understood or isinstance(event, Text)
-            return
+                if isinstance(event, Finished):
+                    return event
         except SiteChanged as error:
             logger.debug("the traffic is not understood: {}", error)
-            return
+            return None
         except CutAnswer:
             rest = site.reading_on(tab, turn, reader, traffic)
             if rest is not None:
                 await rest.aclose()
-                return
+                return None
             if not reader.goes_on:
                 if answer.torn or understood:
                     raise
-                return
+                return None
 
 
-async def _judged(answer: AsyncGenerator[Event, None], verdict: asyncio.Task[None]) -> AsyncGenerator[Event, None]:
-    """The events of an answer, or what the verdict raises before the last of them."""
+async def _judged(
+    answer: AsyncGenerator[Event, None], verdict: asyncio.Task[Finished | None]
+) -> AsyncGenerator[Event, None]:
+    """The events of an answer with the verdict's end, or what the verdict raises before that."""
     async with aclosing(answer):
         while True:
             coming = asyncio.ensure_future(anext(answer, None))
@@ -276,16 +290,23 @@ async def _judged(answer: AsyncGenerator[Event, None], verdict: asyncio.Task[Non
                 if not coming.done() and verdict.done():
                     verdict.result()
                 event = await coming
+            except SiteError as shown:  # that something is wrong, seldom what
+                told = await _told(verdict)
+                if told is not None and told.reason == "content_filter":
+                    raise ContentRefused(shown.message) from None
+                raise
             finally:
                 coming.cancel()
                 await asyncio.gather(coming, return_exceptions=True)
-            if isinstance(event, Finished):
-                await asyncio.wait({verdict}, timeout=VERDICT_S)
-                if verdict.done():
-                    verdict.result()
             if event is None:
                 return
-            yield event
+            yield (await _told(verdict) or event) if isinstance(event, Finished) else event
+
+
+async def _told(verdict: asyncio.Task[Finished | None]) -> Finished | None:
+    """The verdict, if it comes soon. Raises what it raises."""
+    await asyncio.wait({verdict}, timeout=VERDICT_S)
+    return verdict.result() if verdict.done() else None
 
 
 async def _or_login(

@@ -284,7 +284,9 @@ def main() -> None:
         server = gr.mount_gradio_app(server, app, path=f"/{kind}", show_error=kind != "plain", **secured)
     listener = socket.create_server(("127.0.0.1", arguments.port))
     print(json.dumps({"address": f"http://127.0.0.1:{listener.getsockname()[1]}"}), flush=True)
-    uvicorn.Server(uvicorn.Config(Faults(server, FOLDER), log_level="warning")).run(sockets=[listener])
+    # A function that nobody could stop is not waited for.
+    config = uvicorn.Config(Faults(server, FOLDER), log_level="warning", timeout_graceful_shutdown=2)
+    uvicorn.Server(config).run(sockets=[listener])
 
 
 if __name__ == "__main__":

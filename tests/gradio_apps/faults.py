@@ -15,6 +15,7 @@ from typing import Any
 SENDING = re.compile(r".*/(queue/join|call/\w+)")
 ANSWERING = re.compile(r".*/(queue/data|call/\w+/\w+)")
 PIECE = re.compile(rb'"process_generating"|event: generating')
+QUEUE_BEAT, CALL_BEAT = b'data: {"msg":"heartbeat"}\n\n', b"event: heartbeat\ndata: null\n\n"
 WALL = b"<!doctype html><html><head><title>Just a moment...</title></head><body><h1>Checking</h1></body></html>"
 
 
@@ -73,21 +74,21 @@ class Faults:
             if message["type"] == "http.response.body" and (PIECE.search(body) or b"complete" in body):
                 if pieces >= fault["after"]:
                     ended = True
-                    await self._end(fault, send)
+                    await self._end(fault, send, named="/call/" in scope["path"])
                     return
                 pieces += 1
             await send(message)
 
         await self._app(scope, receive, sent)
 
-    async def _end(self, fault: dict[str, Any], send: Any) -> None:
+    async def _end(self, fault: dict[str, Any], send: Any, *, named: bool) -> None:
         match fault["kind"]:
             case "cut":
                 raise Torn
             case "end":
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
             case _:
-                beat = b'data: {"msg":"heartbeat"}\n\n' if fault["heartbeat_ms"] else b""
+                beat = (CALL_BEAT if named else QUEUE_BEAT) if fault["heartbeat_ms"] else b""
                 while True:
                     await asyncio.sleep(fault["heartbeat_ms"] / 1000 or 3600)
                     await send({"type": "http.response.body", "body": beat, "more_body": True})
