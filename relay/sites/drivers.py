@@ -17,12 +17,11 @@ from relay.browser.screen import FAULTS, MissingRole, Screen
 from relay.browser.tab import Tab
 from relay.browser.traffic import Traffic
 from relay.browser.world import PageException
-from relay.chat.events import Event, Finished, Media, Started, Text, Turned
+from relay.chat.events import Event, Finished, Media, Retracted, Started, Text, Turned
 from relay.chat.request import Turn
 from relay.errors import (
     BadRequest,
     BrowserFault,
-    ContentRefused,
     CutAnswer,
     LoginNeeded,
     RelayError,
@@ -32,6 +31,7 @@ from relay.errors import (
 )
 from relay.sites.base import Reader, ScreenRecipe, Site
 
+Verdict = Finished | Retracted | None
 UPLOAD_S = 120.0
 WALL_S = 3.0
 """How long a page that left under a chat may take to show its login."""
@@ -247,7 +247,7 @@ async def _dom(site: Site, tab: Tab, turn: Turn) -> AsyncGenerator[Event, None]:
                 await _stop(screen)
 
 
-async def _verdict(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, traffic: Traffic) -> Finished | None:
+async def _verdict(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, traffic: Traffic) -> Verdict:
     """How the answer that the page shows ended, by its traffic: its end mark, or what is raised against it.
 
     Pages show little of what goes wrong. None where the traffic says nothing: the site's reader may not understand it,
@@ -260,10 +260,11 @@ async def _verdict(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, traff
         answer = await _accepted(site, recipe, traffic)
         tab.draining = answer
         try:
-            async for event in reader.read(answer):
-                understood = understood or isinstance(event, Text)
-                if isinstance(event, Finished):
-                    return event
+            async with aclosing(reader.read(answer)) as events:
+                async for event in events:
+                    understood = understood or isinstance(event, Text)
+                    if isinstance(event, Finished | Retracted):
+                        return event
         except SiteChanged as error:
             logger.debug("the traffic is not understood: {}", error)
             return None
@@ -278,9 +279,7 @@ async def _verdict(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, traff
                 return None
 
 
-async def _judged(
-    answer: AsyncGenerator[Event, None], verdict: asyncio.Task[Finished | None]
-) -> AsyncGenerator[Event, None]:
+async def _judged(answer: AsyncGenerator[Event, None], verdict: asyncio.Task[Verdict]) -> AsyncGenerator[Event, None]:
     """The events of an answer with the verdict's end, or what the verdict raises before that."""
     async with aclosing(answer):
         while True:
@@ -290,11 +289,9 @@ async def _judged(
                 if not coming.done() and verdict.done():
                     verdict.result()
                 event = await coming
-            except SiteError as shown:  # that something is wrong, seldom what
-                told = await _told(verdict)
-                if told is not None and told.reason == "content_filter":
-                    raise ContentRefused(shown.message) from None
-                raise
+            except SiteError:  # a page shows that something is wrong, seldom what
+                if not isinstance(event := await _told(verdict), Retracted):
+                    raise
             finally:
                 coming.cancel()
                 await asyncio.gather(coming, return_exceptions=True)
@@ -303,7 +300,7 @@ async def _judged(
             yield (await _told(verdict) or event) if isinstance(event, Finished) else event
 
 
-async def _told(verdict: asyncio.Task[Finished | None]) -> Finished | None:
+async def _told(verdict: asyncio.Task[Verdict]) -> Verdict:
     """The verdict, if it comes soon. Raises what it raises."""
     await asyncio.wait({verdict}, timeout=VERDICT_S)
     return verdict.result() if verdict.done() else None
