@@ -41,8 +41,9 @@ class Cell:
         self.result = "absent"
 
 
-def _group(site: str) -> pytest.MarkDecorator:
-    return pytest.mark.xdist_group(f"sites-{site}")
+def _group(site: str, driver: str = "in order") -> pytest.MarkDecorator:
+    """Cases that share a server run in one worker, and all of Gradio's: its apps take long to start."""
+    return pytest.mark.xdist_group("sites-gradio" if site == "gradio" else f"sites-{site}-{driver}")
 
 
 HERE = Path(__file__).parent
@@ -71,7 +72,7 @@ def world(replicas: Replicas) -> Iterator[World]:
 
 @pytest.fixture(
     scope="session",
-    params=[pytest.param(pair, id="-".join(pair), marks=_group(pair[0])) for pair in PAIRS],
+    params=[pytest.param(pair, id="-".join(pair), marks=_group(*pair)) for pair in PAIRS],
 )
 def pair(request: pytest.FixtureRequest) -> tuple[str, str]:
     """A site and the only driver that may answer. Of the session, so that pytest runs all cases of a pair in a row."""

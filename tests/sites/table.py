@@ -49,7 +49,7 @@ def main() -> None:
     """Entry point; exit status 1 where a case failed."""
     parser = argparse.ArgumentParser(prog="scripts/sites", description=__doc__)
     parser.add_argument("--only", action="append", choices=SITES, metavar="SITE", help="one site; may be repeated")
-    parser.add_argument("--workers", type=int, default=2, help="sites tested beside each other (2)")
+    parser.add_argument("--workers", type=int, default=4, help="servers tested beside each other (4)")
     parser.add_argument("--no-page", action="store_true", help="do not write docs/sites.md")
     arguments = parser.parse_args()
     chosen = arguments.only or list(SITES)
