@@ -44,6 +44,15 @@ async def test_wherever_it_goes_on(replicas: Replicas, relay: RelayServer, way: 
         assert (got.text, got.finish) == (ANSWER.text(), "stop")
 
 
+@pytest.mark.endurance  # it takes as long as it says
+@pytest.mark.timeout(240)
+async def test_ninety_seconds_of_silence(replicas: Replicas, relay: RelayServer) -> None:
+    """Longer than any other site may be silent: this one has a clock of its own."""
+    await replicas.play("chatgpt", USER, Scenario(answer=ANSWER, options={"handoff": "none", "silence_s": 90}))
+    got = await ask(relay, "chatgpt", "think hard")
+    assert (got.text, got.finish) == (ANSWER.text(), "stop")
+
+
 @pytest.mark.parametrize("kind", ["cut", "end"])
 @pytest.mark.parametrize("way", ["resumable", "persisted", "tokenless"])
 async def test_what_breaks_off_is_read_on(replicas: Replicas, relay: RelayServer, way: str, kind: str) -> None:
