@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 from urllib.parse import urljoin
@@ -170,15 +170,17 @@ class Tab:
             # The page's own script has gone on at once (to a login, say): what is asked next is asked there.
 
     async def _navigate(self, target: str, timeout_s: float) -> None:
-        for last in (False, True):
+        for last in (False, False, True):
             try:
                 await self.page.goto(target, wait_until="domcontentloaded", timeout=timeout_s * 1000)
                 return
             except DRIVER_ERRORS as error:
                 # Chromium shows its page for an address that could not be loaded a moment after it has said so; and
-                # the page that is left may just be going elsewhere, to its login, say.
+                # the page that is left may just be going elsewhere, to its login, say. It is let go there first.
                 if last or "interrupted by another navigation to" not in str(error):
                     raise
+            with suppress(*DRIVER_ERRORS):
+                await self.page.wait_for_load_state("domcontentloaded", timeout=5000)
 
     def check(self) -> None:
         """Raise what killed the page, if it is dead."""

@@ -35,6 +35,8 @@ Verdict = Finished | Retracted | None
 UPLOAD_S = 120.0
 WALL_S = 3.0
 """How long a page that left under a chat may take to show its login."""
+LEAVES = 3
+"""How often it may go on from there meanwhile."""
 VERDICT_S = 1.0
 """How long after its page an answer's traffic may take to say how it ended."""
 RESEND_S = 8.0
@@ -322,11 +324,16 @@ async def _or_login(
 
 async def _shows_wall(site: Site, tab: Tab) -> bool:
     screen = site.on_screen(tab)
-    try:
-        return screen.has("wall") and await screen.wait("wall", timeout_s=WALL_S)
-    except (RelayError, CdpError, PageException) as failure:
-        logger.debug("where the page has gone is not known: {}", failure)
+    if not screen.has("wall"):
         return False
+    for _ in range(LEAVES):
+        try:
+            return await screen.wait("wall", timeout_s=WALL_S)
+        except (RelayError, CdpError, PageException) as failure:
+            logger.debug("where the page has gone is not known: {}", failure)
+            if tab.fault is not None:
+                break
+    return False
 
 
 async def named(answer: AsyncGenerator[Event, None], recipe: ScreenRecipe, tab: Tab) -> AsyncGenerator[Event, None]:

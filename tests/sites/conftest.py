@@ -14,7 +14,7 @@ from tests.sites.facts import CHOSEN, PAIRS
 from tests.sites.stage import Stage, opened
 
 SHORT = {
-    "RELAY_CLOCKS__FIRST_BYTE_S": "12",
+    "RELAY_CLOCKS__FIRST_BYTE_S": "16",
     "RELAY_CLOCKS__IDLE_S": "3",
     "RELAY_KEEP_CONVERSATIONS_S": "0",
     "RELAY_KEEPER__DELETE_GAP_S": "0.1",

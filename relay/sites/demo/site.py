@@ -13,13 +13,9 @@ from relay.browser.answer import Answer, status_error
 from relay.browser.chromium import Context
 from relay.browser.fetch import FormPart
 from relay.browser.tab import Tab
-from relay.chat.events import (
-    Event,
-)
+from relay.chat.events import Event
 from relay.chat.request import Attachment, FileRef, Turn
-from relay.errors import (
-    ChallengeNeeded,
-)
+from relay.errors import ChallengeNeeded
 from relay.sites.base import Capabilities, Login, LoginState, ModelSpec, ScreenRecipe, Site
 from relay.sites.demo.messages import DemoReader, refusal, site_error
 

@@ -54,6 +54,7 @@ class Claude(Replica):
 
     id = "claude"
     hosts = (HOST, f"www.{HOST}")
+    agent = "01234567-89ab-4cde-8f01-23456789abcd"  # a project's number is a UUID of version 4
     # The site makes no pictures, and nobody chats without an account.
     lacks = frozenset({"media", "guest", "shield", "busy_polls"})
     options = frozenset(
