@@ -3,6 +3,8 @@
 (post, files, markdown) => {
   const INTERVAL_MS = 15;
   const PIECE = 1000; // characters
+  const WALLED_MS = 1000;
+  const WALL = "a wall";
   const watching = new Map();
 
   const visible = element => {
@@ -92,9 +94,15 @@
   };
 
   return {
-    async submit({ input, send, text, timeoutMs, ways: order }) {
-      const box = await first(input, timeoutMs);
-      if (!box) return { missing: "input" };
+    // What stands before the page (`walls`) for a while without an input behind it will not go away by itself.
+    async submit({ input, send, walls, text, timeoutMs, ways: order }) {
+      let since = 0;
+      const walled = () => {
+        since = matching(walls).length ? since || performance.now() : 0;
+        return since && performance.now() - since > WALLED_MS;
+      };
+      const box = await until(() => matching(input).find(enabled) ?? (walled() ? WALL : null), timeoutMs);
+      if (!box || box === WALL) return { missing: "input" };
       const how = await fill(box, text, order);
       if (!how) return { missing: "input", why: "it did not take the text" };
       const button = await first(send, timeoutMs);

@@ -102,6 +102,7 @@ class Screen:
         call = {
             "input": self._candidates("input"),
             "send": self._candidates("send"),
+            "walls": [*self._candidates("wall"), *self._candidates("challenge")],
             "text": text,
             "timeoutMs": timeout_s * 1000,
             "ways": self._ways,
