@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from relay.sites.registry import SITES
 from tests.e2e.world import World
 from tests.replicas import Replicas, Scenario
 from tests.sites.facts import CHOSEN, PAIRS
@@ -49,17 +48,15 @@ def _group(site: str, driver: str = "in order") -> pytest.MarkDecorator:
 HERE = Path(__file__).parent
 
 
-def _first(item: pytest.Item) -> bool:
-    """Whether a case is by the driver that its site is asked by first."""
-    chosen: dict[str, object] = item.callspec.params if isinstance(item, pytest.Function) else {}
-    return chosen.get("pair") in {(site, kind.drivers[0]) for site, kind in SITES.items()}
+QUICK = ("demo", "fetch")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """By the other drivers the cases are a run of their own, `scripts/sites`."""
+    """All but those of `QUICK`, which are always run, are a run of their own: `scripts/sites`."""
     for item in items:
-        if item.path.parent == HERE and not _first(item):
+        chosen: dict[str, object] = item.callspec.params if isinstance(item, pytest.Function) else {}
+        if item.path.parent == HERE and chosen.get("pair") != QUICK:
             item.add_marker(pytest.mark.contract)
 
 

@@ -18,8 +18,6 @@ from relay.wire.patch import Document, gradio
 from relay.wire.sse import SseDecoder, SseEvent
 
 QUOTA = re.compile(r"exceeded your (\w+ )?GPU quota|No GPU was available", re.IGNORECASE)
-UNKNOWN = "Internal Server Error"
-"""All that an app says of an event that it does not have."""
 
 
 def app_error(said: object) -> RelayError:
@@ -45,7 +43,8 @@ def refuse(reply: Response) -> None:
         raise SiteUnavailable("The Space is asleep, building or paused; it wakes when asked, within minutes.")
     if reply.status == 413:
         raise TooLarge("The file is larger than this Gradio app takes.")
-    unknown = reply.status == 500 and reply.text.strip() == UNKNOWN
+    # Of an event that it does not have an app says in plain text that it failed; what stands before it has other forms.
+    unknown = reply.status == 500 and not reply.text.lstrip().startswith(("{", "<"))
     if unknown or reply.status in (404, 422):
         raise SiteChanged("an event of the app", f"HTTP {reply.status}: {'HTML' if html else reply.text}", refused=True)
     raise status_error(reply.status, reply.headers, reply.text, sends_prompt=True)
