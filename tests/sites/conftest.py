@@ -55,8 +55,10 @@ QUICK = ("demo", "fetch")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """All but those of `QUICK`, which are always run, are a run of their own: `scripts/sites`."""
     for item in items:
-        chosen: dict[str, object] = item.callspec.params if isinstance(item, pytest.Function) else {}
-        if item.path.parent == HERE and chosen.get("pair") != QUICK:
+        if item.path.parent != HERE:
+            continue
+        chosen = item.callspec.params if isinstance(item, pytest.Function) else {}
+        if chosen.get("pair") != QUICK:
             item.add_marker(pytest.mark.contract)
 
 
