@@ -15,7 +15,7 @@ SHOWN_CHARS = 200
 class Answered(BaseModel):
     """A part of what a site sends; fields that it does not name are the site's own business.
 
-    What checks it is built when it is first needed: relay starts no slower for each site there is.
+    What checks it is built when it is first needed.
     """
 
     model_config = ConfigDict(extra="ignore", defer_build=True)
