@@ -10,8 +10,9 @@ from relay.sites.deepseek.site import DeepSeek
 from relay.sites.demo.site import Demo
 from relay.sites.gradio.site import Gradio
 from relay.sites.kimi.site import Kimi
+from relay.sites.toy.site import Toy
 
-SITES: dict[str, type[Site]] = {site.id: site for site in (Demo, Gradio, Kimi, DeepSeek, ChatGpt, Claude)}
+SITES: dict[str, type[Site]] = {site.id: site for site in (Demo, Gradio, Kimi, DeepSeek, ChatGpt, Claude, Toy)}
 
 
 def site_class(site: str) -> type[Site]:
