@@ -10,9 +10,8 @@ from relay.sites.deepseek.site import DeepSeek
 from relay.sites.demo.site import Demo
 from relay.sites.gradio.site import Gradio
 from relay.sites.kimi.site import Kimi
-from relay.sites.toy.site import Toy
 
-SITES: dict[str, type[Site]] = {site.id: site for site in (Demo, Gradio, Kimi, DeepSeek, ChatGpt, Claude, Toy)}
+SITES: dict[str, type[Site]] = {site.id: site for site in (Demo, Gradio, Kimi, DeepSeek, ChatGpt, Claude)}
 
 
 def site_class(site: str) -> type[Site]:

@@ -1,1 +1,0 @@
-"""Toy: `site` is the whole of it, `selectors.toml` where its elements are."""

@@ -1,7 +1,0 @@
-"""A strict replica of the toy site."""
-
-from tests.replicas.toy.replica import Toy
-
-REPLICA = Toy()
-
-__all__ = ["REPLICA", "Toy"]
