@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import sqlite3
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +161,17 @@ async def forget_on_the_site(world: World, relay: RelayServer, conversation: str
         assert (await client.delete(f"/api/conversations/{conversation}")).status_code == 204
 
 
+async def written(home: Path) -> None:
+    """Until the disk knows how each conversation's last turn ended: a moment after its answer."""
+    async with asyncio.timeout(20):
+        while True:
+            with closing(sqlite3.connect(f"file:{home}/relay.db?mode=ro", uri=True)) as db:
+                tips = [tip for (tip,) in db.execute("SELECT tip FROM conversations")]
+            if tips and all(tips):
+                return
+            await asyncio.sleep(0.02)
+
+
 async def test_conversations_outlive_the_relay(world: World) -> None:
     relay = world.server("fetch", "demo")
     first = [user("one")]
@@ -169,6 +182,7 @@ async def test_conversations_outlive_the_relay(world: World) -> None:
     try:
         two = await said(relay, "demo", second)
         assert two["conversation_id"] == one["conversation_id"]
+        await written(relay.home)
     finally:
         relay.process.end(signal.SIGKILL)
     with relay:
