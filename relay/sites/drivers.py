@@ -259,9 +259,9 @@ async def _verdict(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, traff
         return None
     reader, understood = recipe.reader(), False
     while True:
-        answer = await _accepted(site, recipe, traffic)
-        tab.draining = answer
+        answer: Answer | None = None
         try:
+            answer = tab.draining = await _accepted(site, recipe, traffic)
             async with aclosing(reader.read(answer)) as events:
                 async for event in events:
                     understood = understood or isinstance(event, Text)
@@ -271,6 +271,8 @@ async def _verdict(site: Site, recipe: ScreenRecipe, tab: Tab, turn: Turn, traff
             logger.debug("the traffic is not understood: {}", error)
             return None
         except CutAnswer:
+            if answer is None:
+                raise
             rest = site.reading_on(tab, turn, reader, traffic)
             if rest is not None:
                 await rest.aclose()

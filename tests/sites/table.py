@@ -58,7 +58,7 @@ def main() -> None:
     workers = ["-n", str(arguments.workers), "--dist", "loadgroup", "--no-loadscope-reorder"]
     collector = Collector()
     spread = workers if arguments.workers > 1 else ["-n", "0"]
-    status = pytest.main([*files, "-m", "contract or not contract", *spread], [collector])
+    status = pytest.main([*files, "-m", "", *spread], [collector])
     if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         sys.exit(int(status))
     if not arguments.no_page:
