@@ -19,6 +19,7 @@ from relay.browser.cdp import CdpError, CdpSession, DevToolsSocket, PipeSession
 from relay.browser.display import VirtualDisplay, has_display
 from relay.browser.driver import DRIVER_ERRORS, said
 from relay.browser.executable import find
+from relay.browser.opening import unless_left
 from relay.browser.tab import Tab
 from relay.errors import BrowserFault
 from relay.settings import BrowserSettings
@@ -82,6 +83,9 @@ class Context:
 
     async def tab(self, *, behind: Tab | None = None) -> Tab:
         """Open a page; with `behind`, a tab of this context, without coming to the front of it. Raises BrowserFault."""
+        return await unless_left(self._tab(behind), Tab.close)
+
+    async def _tab(self, behind: Tab | None) -> Tab:
         with self._opened_by_us():
             try:
                 page = await (self._context.new_page() if behind is None else self._page_behind(behind))
@@ -257,6 +261,9 @@ class Chromium:
 
     async def context(self, state: State | None = None, **options: Any) -> Context:
         """A context restored from state. `options` are Playwright's (proxy, locale, timezone_id, viewport)."""
+        return await unless_left(self._context(state, options), Context.close)
+
+    async def _context(self, state: State | None, options: Mapping[str, Any]) -> Context:
         if self._browser is None:
             raise BrowserFault("The browser is not running.")
         try:

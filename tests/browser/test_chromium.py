@@ -7,8 +7,10 @@ import json
 import os
 import signal
 import socket
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
@@ -85,6 +87,36 @@ class TestContexts:
     ) -> None:
         path = "socket" if request.node.callspec.params["chromium"] else "pipe"
         assert f"by {path}>" in repr(chromium)
+
+
+class TestLeft:
+    """Who leaves while something is being opened leaves nothing open."""
+
+    async def test_a_page(self, context: Context) -> None:
+        for after_ms in range(0, 40, 2):
+            await left(context.tab(), after_ms)
+        last = await context.tab()  # it comes after those that nobody waits for
+        await last.close()
+        await eventually(lambda: context.empty)
+
+    async def test_a_context(self, chromium: Chromium, tab: Tab) -> None:
+        browser = tab.page.context.browser
+        assert browser is not None
+        before = len(browser.contexts)
+        for after_ms in range(0, 20, 2):
+            await left(chromium.context(), after_ms)
+        last = await chromium.context()
+        await last.close()
+        await eventually(lambda: len(browser.contexts) == before)
+
+
+async def left(opening: Coroutine[Any, Any, Tab | Context], after_ms: float) -> None:
+    """Ask, and leave; what is there by then is closed, as its owner would."""
+    asking = asyncio.create_task(opening)
+    await asyncio.wait({asking}, timeout=after_ms / 1000)
+    asking.cancel()
+    with suppress(asyncio.CancelledError):
+        await (await asking).close()
 
 
 @pytest.mark.parametrize("direct", [False, True], ids=["pipe", "socket"])
