@@ -1,4 +1,4 @@
-"""What is being opened for somebody who leaves meanwhile: Playwright opens it all the same, and nobody would close it."""
+"""What is being opened for somebody who leaves meanwhile: it opens all the same, and nobody would close it."""
 
 from __future__ import annotations
 
