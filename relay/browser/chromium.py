@@ -15,11 +15,11 @@ from typing import Any
 from loguru import logger
 from playwright.async_api import Browser, BrowserContext, Page, Playwright, async_playwright
 
+from relay.browser.background import unless_left
 from relay.browser.cdp import CdpError, CdpSession, DevToolsSocket, PipeSession
 from relay.browser.display import VirtualDisplay, has_display
 from relay.browser.driver import DRIVER_ERRORS, said
 from relay.browser.executable import find
-from relay.browser.opening import unless_left
 from relay.browser.tab import Tab
 from relay.errors import BrowserFault
 from relay.settings import BrowserSettings
@@ -110,7 +110,8 @@ class Context:
     async def attach(self, page: Page) -> Tab:
         """A tab of an open page; where that fails, the page is closed. Raises what Playwright raises, CdpError."""
         try:
-            return await Tab.attach(page, await self._chromium.session(self._context, page))
+            session = await self._chromium.session(self._context, page)
+            return await Tab.attach(page, session, self._chromium.command)
         except BaseException:
             await page.close()
             raise

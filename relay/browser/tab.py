@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,11 +16,17 @@ from playwright.async_api import TimeoutError as PlaywrightTimeout
 
 from relay.browser import fetch as in_page
 from relay.browser.answer import Answer
+from relay.browser.background import spawn
 from relay.browser.cdp import CdpError, CdpSession, dead_or_refused
 from relay.browser.driver import DRIVER_ERRORS, said
 from relay.browser.traffic import Traffic, TrafficTap
 from relay.browser.world import World, WorldName, navigated
 from relay.errors import BrowserFault, CutAnswer, RelayError, SiteUnavailable
+
+CLOSE_S = 10.0
+CLOSE_AGAIN_S = 0.5
+"""Chromium may forget that it was to close a page at the moment a navigation begins to show; so it is told again."""
+Command = Callable[[str, Mapping[str, Any]], Awaitable[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +47,10 @@ class Response:
 class Tab:
     """One page. It is held by one chat at a time; `fault` is set once it is dead for good."""
 
-    def __init__(self, page: Page, session: CdpSession) -> None:
+    def __init__(self, page: Page, session: CdpSession, command: Command) -> None:
         self.page = page
         self.session = session
+        self._command = command
         self.fault: RelayError | None = None
         self.calls: dict[str, in_page.FetchCall] = {}
         self.observers: dict[str, Answer] = {}
@@ -69,9 +76,9 @@ class Tab:
         return f"<Tab {self.page.url} calls={len(self.calls)} {'dead' if self.fault else 'alive'}>"
 
     @classmethod
-    async def attach(cls, page: Page, session: CdpSession) -> Tab:
-        """Make a tab of a new page."""
-        tab = cls(page, session)
+    async def attach(cls, page: Page, session: CdpSession, command: Command) -> Tab:
+        """Make a tab of a new page; `command` sends one to the browser itself."""
+        tab = cls(page, session, command)
         tree = await session.send("Page.getFrameTree")
         tab._main_frame = tree["frameTree"]["frame"]["id"]
         await session.send("Runtime.enable")
@@ -138,9 +145,7 @@ class Tab:
             except (RelayError, CdpError) as error:
                 logger.debug("{} not delivered: {}", function, error)
 
-        task = asyncio.get_running_loop().create_task(quietly())
-        _background.add(task)
-        task.add_done_callback(_background.discard)
+        spawn(quietly())
 
     # what a site asks of the page
 
@@ -283,16 +288,23 @@ class Tab:
         await self.session.send("Runtime.terminateExecution", timeout_s=5)
 
     async def close(self) -> None:
-        """Close the page; a dead one too."""
+        """Close the page; a dead one too. It is closed as well where the caller is cancelled."""
         self.fail(BrowserFault("The page was closed."))
+        await asyncio.shield(spawn(self._close()))
+
+    async def _close(self) -> None:
+        closing = asyncio.ensure_future(self.page.close())
         try:
-            await asyncio.wait_for(self.page.close(), 10)
-        except (*DRIVER_ERRORS, TimeoutError) as error:
-            logger.debug("page not closed cleanly: {}", error)
+            async with asyncio.timeout(CLOSE_S):
+                while not (await asyncio.wait({closing}, timeout=CLOSE_AGAIN_S))[0]:
+                    with suppress(CdpError):  # it has gone meanwhile
+                        await self._command("Target.closeTarget", {"targetId": self._main_frame})
+                await closing
+        except (*DRIVER_ERRORS, BrowserFault, TimeoutError) as error:
+            logger.debug("page not closed cleanly: {}", said(error) or "it goes on")
+        finally:
+            closing.cancel()
 
 
 def _away() -> CutAnswer:
     return CutAnswer("The page navigated away in the middle of the answer. Send the request again.")
-
-
-_background: set[asyncio.Task[None]] = set()

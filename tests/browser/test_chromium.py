@@ -109,6 +109,23 @@ class TestLeft:
         await last.close()
         await eventually(lambda: len(browser.contexts) == before)
 
+    async def test_a_page_on_its_way(self, chromium: Chromium, context: Context, nasty: Nasty) -> None:
+        """Chromium forgets some of the closes that come while a navigation begins to show."""
+
+        async def one(after_ms: int) -> None:
+            tab = await context.tab()
+            going = asyncio.create_task(tab.goto(nasty.url()))
+            await asyncio.wait({going}, timeout=after_ms / 1000)
+            going.cancel()
+            closing = asyncio.create_task(tab.close())
+            if after_ms % 2:  # who closes may leave too
+                await asyncio.sleep(0)
+                closing.cancel()
+
+        for _ in range(4):
+            await asyncio.gather(*(one(after_ms) for after_ms in range(2, 32, 3)))
+        await eventually(lambda: context.empty)
+
 
 async def left(opening: Coroutine[Any, Any, Tab | Context], after_ms: float) -> None:
     """Ask, and leave; what is there by then is closed, as its owner would."""

@@ -1,4 +1,4 @@
-"""What is being opened for somebody who leaves meanwhile: it opens all the same, and nobody would close it."""
+"""Work that goes on when whoever asked for it leaves: the browser does not stop in the middle of a step."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ T = TypeVar("T")
 _background: set[asyncio.Task[Any]] = set()
 
 
+def spawn(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """A task that nobody needs to hold."""
+    task = asyncio.get_running_loop().create_task(work)
+    _background.add(task)
+    task.add_done_callback(_background.discard)
+    return task
+
+
 async def unless_left(opening: Coroutine[Any, Any, T], close: Callable[[T], Awaitable[None]]) -> T:
     """What `opening` returns or raises. Where the caller is cancelled, that goes on, and what it opens is closed."""
-    task = _kept(opening)
+    task = spawn(opening)
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        _kept(_closed(task, close))
+        spawn(_closed(task, close))
         raise
 
 
 async def _closed(task: asyncio.Task[T], close: Callable[[T], Awaitable[None]]) -> None:
     with suppress(BrowserFault):  # nothing was opened
         await close(await task)
-
-
-def _kept(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    task = asyncio.get_running_loop().create_task(work)
-    _background.add(task)
-    task.add_done_callback(_background.discard)
-    return task
