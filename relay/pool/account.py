@@ -16,6 +16,7 @@ from relay.errors import (
     AccountBanned,
     BrowserFault,
     ChallengeNeeded,
+    CutAnswer,
     LoginNeeded,
     NoAccount,
     RateLimited,
@@ -317,7 +318,10 @@ class Account:
         if slot.tab is None:
             raise BrowserFault("The page was closed before the site could be asked about the login.")
         try:
-            login = await self.site.probe(slot.tab)
+            try:
+                login = await self.site.probe(slot.tab)
+            except CutAnswer:  # the page has just gone on, to its login perhaps: it is asked again where it is now
+                login = await self.site.probe(slot.tab)
         except SiteUnavailable as error:
             self.missed_site(error)
             raise

@@ -164,8 +164,8 @@ class ChatGpt(Site):
         ahead, tab.fresh = tab.fresh, False
         if await challenge_shown(tab, screen) or await any_of(screen, "input", "wall", "challenge") == "challenge":
             raise ChallengeNeeded("ChatGPT's page shows a challenge in place of the chat.", refused=True)
-        if await screen.count("wall"):  # it would answer, as to a guest
-            raise LoginNeeded("ChatGPT's page shows nobody logged in.", refused=True)
+        if await screen.count("wall") or (not await screen.count("login") and await _guest(tab)):
+            raise LoginNeeded("ChatGPT's page shows nobody logged in.", refused=True)  # it would answer, as to a guest
         if not await screen.count("input"):
             raise await screen.missing("input")
         tab.fresh = ahead
@@ -215,6 +215,12 @@ class ChatGpt(Site):
         reply = await call(tab, "PATCH", conversation_path(conversation), dict(HIDDEN))
         if reply.status != 404 and not parsed(Done, reply).success:
             raise SiteError("ChatGPT did not delete the conversation.")
+
+
+async def _guest(tab: Tab) -> bool:
+    """Whether the site knows of no login. (The page shows a moment after one can type whether it has one.)"""
+    session = await tab.fetch("GET", SESSION)
+    return session.status < 400 and not parsed(Session, session).access_token
 
 
 def _refused(response: Response) -> Login | None:
