@@ -17,6 +17,8 @@ from relay.errors import LoginNeeded, SiteUnavailable
 
 PAGE_S = 15.0
 """How long the page may take until one can type in it."""
+PERSON_S = 2.0
+"""How long it may take from then on until it shows who is logged in."""
 MENU_S = 3.0
 """How long a menu may take until it shows an entry."""
 NESTED_S = 1.0
@@ -32,9 +34,9 @@ async def challenge_shown(tab: Tab, screen: Screen) -> bool:
     return title.startswith("Just a moment") or bool(await screen.count("challenge"))
 
 
-async def any_of(screen: Screen, *roles: str) -> str:
+async def any_of(screen: Screen, *roles: str, timeout_s: float = PAGE_S) -> str:
     """The first of these roles that the page comes to show; empty where it shows none in time."""
-    waits = {asyncio.create_task(screen.wait(role, timeout_s=PAGE_S)): role for role in roles}
+    waits = {asyncio.create_task(screen.wait(role, timeout_s=timeout_s)): role for role in roles}
     try:
         done, _ = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         return next((waits[task] for task in done if task.result()), "")

@@ -26,7 +26,7 @@ from relay.sites.chatgpt.faults import ASKS_BACK, BANNED, challenged, fault_in, 
 from relay.sites.chatgpt.handover import Handover
 from relay.sites.chatgpt.messages import Done, Session, User, file_read, parsed
 from relay.sites.chatgpt.models import KNOWN, Model, Models, specs_of, to_pick
-from relay.sites.chatgpt.page import any_of, challenge_shown, pick_model, pick_tool, sending
+from relay.sites.chatgpt.page import PERSON_S, any_of, challenge_shown, pick_model, pick_tool, sending
 from relay.sites.chatgpt.reader import ChatGptReader
 from relay.sites.chatgpt.requests import (
     HIDDEN,
@@ -162,10 +162,13 @@ class ChatGpt(Site):
     async def _unobstructed(self, tab: Tab) -> None:
         screen = self.on_screen(tab)
         ahead, tab.fresh = tab.fresh, False
-        if await challenge_shown(tab, screen) or await any_of(screen, "input", "wall", "challenge") == "challenge":
+        if not await challenge_shown(tab, screen) and await any_of(screen, "input", "wall", "challenge") == "input":
+            # Who is logged in is shown a moment after one can type.
+            await any_of(screen, "login", "wall", "challenge", timeout_s=PERSON_S)
+        if await challenge_shown(tab, screen):
             raise ChallengeNeeded("ChatGPT's page shows a challenge in place of the chat.", refused=True)
-        if await screen.count("wall") or (not await screen.count("login") and await _guest(tab)):
-            raise LoginNeeded("ChatGPT's page shows nobody logged in.", refused=True)  # it would answer, as to a guest
+        if await screen.count("wall"):  # it would answer, as to a guest
+            raise LoginNeeded("ChatGPT's page shows nobody logged in.", refused=True)
         if not await screen.count("input"):
             raise await screen.missing("input")
         tab.fresh = ahead
@@ -215,12 +218,6 @@ class ChatGpt(Site):
         reply = await call(tab, "PATCH", conversation_path(conversation), dict(HIDDEN))
         if reply.status != 404 and not parsed(Done, reply).success:
             raise SiteError("ChatGPT did not delete the conversation.")
-
-
-async def _guest(tab: Tab) -> bool:
-    """Whether the site knows of no login. (The page shows a moment after one can type whether it has one.)"""
-    session = await tab.fetch("GET", SESSION)
-    return session.status < 400 and not parsed(Session, session).access_token
 
 
 def _refused(response: Response) -> Login | None:
