@@ -27,6 +27,7 @@ from relay.errors import (
     RateLimited,
     RelayError,
     SiteChanged,
+    SiteError,
     SiteUnavailable,
 )
 from relay.pool.account import Account, State
@@ -35,7 +36,7 @@ from relay.pool.media import reachable
 from relay.pool.pages import Slot
 from relay.pool.turns import build_turn
 from relay.settings import Settings
-from relay.sites.base import Site
+from relay.sites.base import LoginState, Site
 from relay.sites.drivers import run
 
 
@@ -69,8 +70,7 @@ class Runner:
             except Exception as error:
                 known = _known(error)
                 logger.warning("{} failed with {}: {}", chat, known.code, known.message)
-                await self._learn(known)
-                return known
+                return await self._learn(known)
         account.proved(chat.model)
         return None
 
@@ -152,13 +152,17 @@ class Runner:
             raise
         raise CutAnswer("The site's answer ended without its end mark. Send the request again.")
 
-    async def _learn(self, error: RelayError) -> None:
-        """What an error says of the account and its page. A refused login is believed once the probe confirms it."""
-        account, slot = self._account, self._slot
+    async def _learn(self, error: RelayError) -> RelayError:
+        """What an error says of the account and its page; returns what there is to say of the chat.
+
+        A refused login is believed once the probe confirms it. A page that lacks an element, or says that something
+        is wrong, may be all that the site shows to an account that it has shut out: then that is the error.
+        """
+        chat, account, slot = self._chat, self._account, self._slot
         if isinstance(error, MissingRole) and error.screenshot:
             self._keep_screenshot(error)
         if isinstance(error, RateLimited):
-            account.rest(self._chat.model, error)
+            account.rest(chat.model, error)
         elif isinstance(error, AccountBanned):
             account.park(State.BROKEN, error.message, "banned")
         elif type(error) is SiteUnavailable:  # not an answer that was cut, nor a failure that the site reports
@@ -166,6 +170,13 @@ class Runner:
         try:
             if isinstance(error, LoginNeeded | ChallengeNeeded) and slot.tab is not None:
                 await account.check(slot)
+            elif _is_of_page(error, chat.driver) and slot.tab is not None:
+                login = await account.check(slot)
+                await account.pages.drop(slot)
+                if login.state is not LoginState.LIVE and (shut := account.refusal(chat.model)) is not None:
+                    logger.warning("{}: its page is so because of {}", chat, shut.code)
+                    shut.refused = error.refused
+                    return shut
             elif isinstance(error, BrowserFault | ClockRanOut | SiteChanged):
                 await account.pages.drop(slot)
             elif not isinstance(error, BadRequest | ContentRefused) and slot.tab is not None:
@@ -173,6 +184,7 @@ class Runner:
         except (RelayError, CdpError, PageException) as failure:
             logger.warning("{}: the page is closed after a failed check: {}", account.name, failure)
             await account.pages.drop(slot)
+        return error
 
     def _keep_screenshot(self, error: MissingRole) -> None:
         folder = self._settings.home / "screenshots"
@@ -192,6 +204,11 @@ def _is_of_account(error: RelayError) -> bool:
     return isinstance(error, RateLimited | ChallengeNeeded | AccountBanned) or (
         isinstance(error, LoginNeeded) and error.renewable
     )
+
+
+def _is_of_page(error: RelayError, driver: str) -> bool:
+    """Whether an error tells what a page shows, and not why."""
+    return (isinstance(error, MissingRole) and error.refused) or (driver == "dom" and type(error) is SiteError)
 
 
 def _known(error: Exception) -> RelayError:

@@ -88,7 +88,8 @@ async def _ready(site: Site, tab: Tab, turn: Turn) -> bool:
     ahead = tab.fresh
     try:
         await site.prepare(tab, turn)
-    except MissingRole:  # a switch, where the page shows none
+    except MissingRole as error:  # a switch, where the page shows none
+        error.refused = True  # nothing was typed yet
         await _say_what_stands_before(site, site.on_screen(tab))
         raise
     return ahead

@@ -123,6 +123,19 @@ async def hasty(served_hastily: Stage) -> Stage:
     return await _mended(served_hastily)
 
 
+@pytest.fixture(scope="session")
+def served_anew(world: World, pair: tuple[str, str]) -> Iterator[Stage]:
+    """The pair's server, where each chat opens a page of its own."""
+    with opened(world, *pair, {"RELAY_KEEPER__PAGE_USES": "1"}) as stage:
+        yield stage
+
+
+@pytest.fixture
+async def anew(served_anew: Stage) -> Stage:
+    """The pair's server with a new page for each chat, ready for a chat."""
+    return await _mended(served_anew)
+
+
 @pytest.fixture
 async def failing(request: pytest.FixtureRequest, pair: tuple[str, str]) -> Stage:
     """For faults: a page that shows nothing of them leaves `dom` to the clocks, which are short then."""

@@ -66,6 +66,23 @@ async def test_a_chat_meets(hasty: Stage, cell: Cell, found: str) -> None:
     await hasty.again()
 
 
+@pytest.mark.parametrize("found", STATES)
+async def test_a_page_opened_then_meets(anew: Stage, cell: Cell, found: str) -> None:
+    """A page that shows nothing that one could type in is not taken for a changed site."""
+    if found in anew.lacks:
+        cell.absent()
+        return
+    await anew.again()
+    before = len(await anew.turns())
+    await anew.play(met(found))
+    failed = await anew.refused()
+    assert failed.code in (CODES[found], "login_needed"), failed
+    assert (failed.status, failed.text) == (503, "")
+    assert anew.status()["state"] == STATES[found]
+    assert len(await anew.turns()) == before
+    await anew.again()
+
+
 async def test_an_expired_login_at_the_start(stage: Stage, cell: Cell) -> None:
     """The page renews it, or it is dead: then it is said, and nothing was sent."""
     if not logs_in(stage.site):

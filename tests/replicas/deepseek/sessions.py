@@ -171,7 +171,7 @@ class Store:
         self.sessions: dict[str, Session] = {}
         self.files: dict[str, StoredFile] = {}
         self.turns: defaultdict[str, list[SeenTurn]] = defaultdict(list)
-        """By session, each prompt that was taken."""
+        """By session, each prompt that was taken; the sessions as they were begun."""
         self.running: dict[tuple[str, int], asyncio.Event] = {}
         """By session and message, what to set to stop the answer."""
 
@@ -206,11 +206,15 @@ class Store:
         return file
 
     def seen(self, user: str) -> Seen:
-        """Everything of one user, in the words of all sites; a session that nobody wrote in is no conversation yet."""
+        """Everything of one user, in the words of all sites.
+
+        A session is a conversation from its first prompt on: pages make theirs ahead, each its own.
+        """
+        begun = ((self.sessions[session_id], turns) for session_id, turns in self.turns.items())
         chats = [
-            SeenConversation(id=session.id, turns=self.turns[session.id], deleted=session.deleted)
-            for session in self.of_user(user)
-            if session.id in self.turns
+            SeenConversation(id=session.id, turns=turns, deleted=session.deleted)
+            for session, turns in begun
+            if session.user == user
         ]
         files = [
             SeenFile(name=file.upload.name, sha256=file.upload.sha256, size_bytes=file.upload.size_bytes)

@@ -17,6 +17,7 @@ from relay.chat.events import Quota
 from relay.errors import (
     AccountBanned,
     ChallengeNeeded,
+    CutAnswer,
     LoginNeeded,
     NoAccount,
     RateLimited,
@@ -183,6 +184,29 @@ async def test_a_page_of_an_earlier_login_tells_nothing_of_the_new_one(
     slot.login = made.pages.login
     await made.check(slot)
     assert made.state.value == "login_needed"
+
+
+async def test_a_page_that_goes_on_while_it_is_asked_is_asked_again(
+    made: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page's own script may take it to its login in the middle of the question; twice is a fault of the site."""
+    answers: list[Login | CutAnswer] = [CutAnswer("The page went on."), Login(LoginState.DEAD)]
+
+    async def probe(_: Tab) -> Login:
+        answer = answers.pop(0)
+        if isinstance(answer, CutAnswer):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(made.site, "probe", probe)
+    slot = Slot(tab=cast(Tab, SimpleNamespace()), login=made.pages.login)
+    assert (await made.check(slot)).state is LoginState.DEAD
+    assert (made.state.value, made.site_failures) == ("login_needed", 0)
+    answers[:] = [CutAnswer("The page went on."), CutAnswer("The page went on again.")]
+    with pytest.raises(CutAnswer, match="again"):
+        await made.check(slot)
+    assert not answers
+    assert made.site_failures == 1
 
 
 async def test_a_site_that_is_down_rests_by_itself(made: Account, monkeypatch: pytest.MonkeyPatch) -> None:
