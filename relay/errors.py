@@ -29,6 +29,7 @@
     ├── SiteUnavailable       502 site_unavailable
     │   ├── SiteError         502 site_error (the site itself reported a failure)
     │   └── CutAnswer         502 answer_cut
+    │       └── PageLeft      502 answer_cut (the page navigated away, to its login perhaps)
     ├── ToolCallFailed        502 tool_call_failed
     ├── SiteChanged           502 site_changed
     │   └── BadFrame          502 site_changed (bytes that are not the framing they should be)
@@ -238,6 +239,10 @@ class CutAnswer(SiteUnavailable):
     """The answer ended without its end mark."""
 
     code = "answer_cut"
+
+
+class PageLeft(CutAnswer):
+    """The page navigated away, of itself, under a call or an answer. It lives, and shows something else."""
 
 
 class ToolCallFailed(RelayError):

@@ -21,7 +21,7 @@ from relay.browser.cdp import CdpError, CdpSession, dead_or_refused
 from relay.browser.driver import DRIVER_ERRORS, said
 from relay.browser.traffic import Traffic, TrafficTap
 from relay.browser.world import World, WorldName, navigated
-from relay.errors import BrowserFault, CutAnswer, RelayError, SiteUnavailable
+from relay.errors import BrowserFault, PageLeft, RelayError, SiteUnavailable
 
 CLOSE_S = 10.0
 CLOSE_AGAIN_S = 0.5
@@ -306,5 +306,5 @@ class Tab:
             closing.cancel()
 
 
-def _away() -> CutAnswer:
-    return CutAnswer("The page navigated away in the middle of the answer. Send the request again.")
+def _away() -> PageLeft:
+    return PageLeft("The page navigated away in the middle of the answer. Send the request again.")

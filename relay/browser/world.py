@@ -13,7 +13,7 @@ from typing import Any, Literal
 from loguru import logger
 
 from relay.browser.cdp import CdpError, CdpSession
-from relay.errors import BrowserFault, SiteChanged
+from relay.errors import BrowserFault, PageLeft, SiteChanged
 
 WorldName = Literal["isolated", "main"]
 _NAVIGATED = ("Cannot find context", "No frame for given id")
@@ -127,7 +127,7 @@ class World:
                 if attempt == 1 and navigated(error):
                     self.lost(context)
                     continue
-                raise BrowserFault(f"The page went away under a call ({error}).") from None
+                raise PageLeft(f"The page navigated away under a call ({error}). Send the request again.") from None
             if "exceptionDetails" in reply:
                 raise PageException(_exception(reply))
             return reply["result"].get("value")

@@ -212,12 +212,12 @@ class Account:
         self._become(State.NEW)
 
     def resume(self) -> None:
-        """Its owner wants it back in service: rests and parking are over."""
+        """Its owner wants it back in service: rests and parking are over, and a new state file is read."""
         for model in tuple(self.cooling):
             del self.cooling[model]
             self.store.drop_cooldown(self.name, model)
         self.site_failures = 0
-        if self.reason:
+        if self.reason or self.profile.stamp() != self.pages.stamp:
             self.pages.forget_login()
             self.unpark()
 

@@ -16,7 +16,7 @@ from functools import partial
 from loguru import logger
 
 from relay.chat.request import ChatRequest
-from relay.errors import BadRequest, BrowserFault, NoAccount, QueueFull, RelayError
+from relay.errors import BadRequest, BrowserFault, NoAccount, PageLeft, QueueFull, RelayError
 from relay.pool.account import Account
 from relay.pool.assign import Decision, Group, Lease, Page, Waiting, assign
 from relay.pool.browsers import Browsers
@@ -358,7 +358,7 @@ class Dispatcher:
         explicit = chat.hold.match is not None and chat.hold.match.explicit
         if self._stopping or chat.ended or chat.shown or not error.refused or explicit:
             return False
-        if isinstance(error, BrowserFault):  # not the account's fault: once more, on it or another
+        if isinstance(error, BrowserFault | PageLeft):  # not the account's fault: once more, on it or another
             if chat.refused is not None:
                 return False
             avoid = chat.waiting.avoid

@@ -24,6 +24,7 @@ from relay.errors import (
     ConversationNotFound,
     CutAnswer,
     LoginNeeded,
+    PageLeft,
     RateLimited,
     RelayError,
     SiteChanged,
@@ -177,7 +178,7 @@ class Runner:
                     logger.warning("{}: its page is so because of {}", chat, shut.code)
                     shut.refused = error.refused
                     return shut
-            elif isinstance(error, BrowserFault | ClockRanOut | SiteChanged):
+            elif isinstance(error, BrowserFault | PageLeft | ClockRanOut | SiteChanged):
                 await account.pages.drop(slot)
             elif not isinstance(error, BadRequest | ContentRefused) and slot.tab is not None:
                 slot.tab.fresh = False

@@ -24,6 +24,7 @@ from relay.errors import (
     BrowserFault,
     CutAnswer,
     LoginNeeded,
+    PageLeft,
     RelayError,
     SiteChanged,
     SiteError,
@@ -47,7 +48,7 @@ def run(site: Site, driver: str, tab: Tab, turn: Turn) -> AsyncGenerator[Event, 
     """The events of a turn by one driver. Close the iterator to stop the answer on the site."""
     match driver.partition(":")[0]:
         case "fetch":
-            return _renewing(site, tab, lambda: site.chat(tab, turn, driver))
+            return _or_login(site, tab, _renewing(site, tab, lambda: site.chat(tab, turn, driver)), PageLeft)
         case "screen" if site.screen is not None and site.screen.retypes:
             return _renewing(site, tab, lambda: _screen(site, tab, turn))
         case "screen":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +49,8 @@ HERE = Path(__file__).parent
 
 
 QUICK = ("demo", "fetch")
+LOGGED = 8000
+"""Characters of a server's log that stand beneath a failure."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -60,6 +62,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         chosen = item.callspec.params if isinstance(item, pytest.Function) else {}
         if chosen.get("pair") != QUICK:
             item.add_marker(pytest.mark.contract)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure is told with the end of the server's log."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        stages = {id(one): one for one in item.funcargs.values() if isinstance(one, Stage)}
+        for stage in stages.values():
+            report.sections.append((f"the log of {stage!r}", stage.relay.log[-LOGGED:]))
+    return report
 
 
 @pytest.fixture(scope="session")

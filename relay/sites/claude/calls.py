@@ -9,7 +9,7 @@ from relay.browser.fetch import Body, FormPart
 from relay.browser.tab import Response, Tab
 from relay.chat.events import Quota
 from relay.chat.request import Attachment, FileRef, Turn
-from relay.errors import BrowserFault, ConversationNotFound, CutAnswer
+from relay.errors import ConversationNotFound, CutAnswer, PageLeft
 from relay.sites.base import ModelSpec
 from relay.sites.claude.errors import site_error
 from relay.sites.claude.limits import Usage
@@ -43,8 +43,8 @@ async def _ask(tab: Tab, method: str, path: str, headers: dict[str, str], body: 
     for again in (True, True, False):
         try:
             return await tab.fetch(method, path, headers=headers, body=body, redirect="manual", timeout_s=timeout_s)
-        except (CutAnswer, BrowserFault):
-            if method != "GET" or not again or tab.fault is not None:
+        except CutAnswer:
+            if method != "GET" or not again:
                 raise
     raise AssertionError("unreachable")
 
@@ -53,9 +53,8 @@ async def arrive(tab: Tab) -> tuple[Organization, Visit] | None:
     """Whose account it is, and what its calls carry (section 2); None for one that may not chat."""
     try:
         zone, locale, cookies = await tab.evaluate(BROWSER)
-    except BrowserFault:
-        tab.check()
-        zone, locale, cookies = await tab.evaluate(BROWSER)  # the page has gone on under the first
+    except PageLeft:
+        zone, locale, cookies = await tab.evaluate(BROWSER)
     kept = dict(cookie.strip().partition("=")[::2] for cookie in cookies.split(";"))
     found = parsed(Organizations, await _ask(tab, "GET", "/api/organizations", PLATFORM)).root
     organization = chosen(found, kept.get("lastActiveOrg", ""))

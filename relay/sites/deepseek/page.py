@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from relay.browser.screen import MissingRole, Screen
 from relay.browser.tab import Tab
-from relay.errors import BrowserFault, RelayError
+from relay.errors import PageLeft, RelayError
 from relay.sites.deepseek.calls import Visit
 
 LOOK_S, PAGE_S, SWITCH_S = 2.0, 8.0, 1.0
@@ -18,11 +20,9 @@ async def typable(tab: Tab, screen: Screen) -> bool:
     What stands in the page's place the API tells as well: raises LoginNeeded, ChallengeNeeded.
     """
     for patience_s in (LOOK_S, PAGE_S):
-        try:
+        with suppress(PageLeft):  # for its login
             if await screen.wait("input", timeout_s=patience_s):
                 return True
-        except BrowserFault:
-            tab.check()  # else it was the page that left, for its login
         if patience_s == LOOK_S:
             try:
                 await (await Visit.of(tab)).user()

@@ -170,6 +170,18 @@ async def test_a_new_login_is_noticed(made: Account, told: list[AccountStatus]) 
     assert len(told) == 1
 
 
+async def test_who_rests_is_resumed_with_its_new_login(made: Account) -> None:
+    made.take(Login(LoginState.LIVE))
+    made.rest("demo", RateLimited("Too many.", retry_after_s=600))
+    login = made.pages.login
+    made.resume()
+    assert (made.state.value, made.pages.login) == ("ready", login), "nothing was written"
+    assert made.refusal("demo") is None
+    os.utime(made.profile.state_file, (1, 1))
+    made.resume()
+    assert (made.state.value, made.pages.login) == ("new", login + 1)
+
+
 async def test_a_page_of_an_earlier_login_tells_nothing_of_the_new_one(
     made: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
