@@ -50,7 +50,7 @@ def run(site: Site, driver: str, tab: Tab, turn: Turn) -> AsyncGenerator[Event, 
         case "fetch":
             return _or_login(site, tab, _renewing(site, tab, lambda: site.chat(tab, turn, driver)), PageLeft)
         case "screen" if site.screen is not None and site.screen.retypes:
-            return _renewing(site, tab, lambda: _screen(site, tab, turn))
+            return _or_login(site, tab, _renewing(site, tab, lambda: _screen(site, tab, turn)), PageLeft)
         case "screen":
             return _or_login(site, tab, _screen(site, tab, turn), BrowserFault, CutAnswer)
         case "dom":

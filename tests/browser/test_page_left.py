@@ -1,9 +1,10 @@
-"""A page that leaves, of itself, under a chat by fetch: for its login, or for elsewhere."""
+"""A page that leaves, of itself, under a chat: for its login, or for elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 
 import pytest
 
@@ -22,24 +23,45 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 class Leaving(Demo):
     """Its page goes to the turn's prompt in the middle of a call, or of the answer at `agent`."""
 
+    async def prepare(self, tab: Tab, turn: Turn) -> None:
+        await tab.evaluate(
+            "url => { setTimeout(() => { location = url; }, 50); return new Promise(() => {}); }", turn.prompt
+        )
+
     async def chat(self, tab: Tab, turn: Turn, driver: str) -> AsyncGenerator[Event, None]:
         if turn.model == "call":
-            await tab.evaluate(
-                "url => { setTimeout(() => { location = url; }, 50); return new Promise(() => {}); }", turn.prompt
-            )
+            await self.prepare(tab, turn)
         async with tab.stream("GET", turn.agent) as answer:
             await tab.evaluate("url => { setTimeout(() => { location = url; }, 50); }", turn.prompt)
             async for event in DemoReader().read(answer):
                 yield event
 
 
-@pytest.mark.parametrize("under", ["call", "answer"])
+class Retyping(Leaving):
+    """And it may need a prompt typed once more."""
+
+    assert Demo.screen is not None
+    screen = replace(Demo.screen, retypes=True)
+
+
+WAYS = [
+    (Leaving, "fetch", "call"),
+    (Leaving, "fetch", "answer"),
+    (Leaving, "screen", "call"),
+    (Leaving, "dom", "call"),
+    (Retyping, "screen", "call"),
+]
+
+
+@pytest.mark.parametrize(("site", "driver", "under"), WAYS)
 @pytest.mark.parametrize(("to", "raised"), [("login", LoginNeeded), ("blank", PageLeft)])
-async def test_a_page_that_leaves(tab: Tab, nasty: Nasty, under: str, to: str, raised: type[Exception]) -> None:
+async def test_a_page_that_leaves(
+    tab: Tab, nasty: Nasty, site: type[Demo], driver: str, under: str, to: str, raised: type[Exception]
+) -> None:
     never, _ = nasty.play(b"data: ", asyncio.Event())
     turn = Turn(nasty.url(f"/page/{to}.html?left"), under, agent=never)
     with pytest.raises(raised) as caught:
-        async for _ in run(Leaving(), "fetch", tab, turn):
+        async for _ in run(site(), driver, tab, turn):
             pass
     assert type(caught.value) is raised
     assert tab.fault is None
